@@ -1,0 +1,59 @@
+"""The words by which an item can be found, each with its kind: one meaning for every lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmrag.core.identity import digest_json
+from mmrag.core.types import Item
+
+TITLE, HEADING, CONTEXT, LANGUAGE, ANCHOR = "title", "heading", "context", "language", "anchor"
+"""Metadata keys that readers and the splitter fill: the source's title, the path of headings
+above the item ("A > B"), the lines around a figure, ISO 639-1 code, HTML element id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchText:
+    """An item's words by field; a lexical index weighs the fields."""
+
+    title: str
+    heading: str
+    body: str
+    context: str
+    name: str
+
+
+def search_text(item: Item) -> SearchText:
+    """Sort an item's words into fields."""
+
+    def meta(key: str) -> str:
+        return str(item.metadata.get(key, ""))
+
+    return SearchText(meta(TITLE), meta(HEADING), item.text, meta(CONTEXT), spoken_name(item.source))
+
+
+def embedding_text(item: Item) -> str:
+    """Return the words that a text-only embedder sees for an item.
+
+    A passage is read under its headings. A picture is read with everything that says what it
+    shows, its file's name included; the name of a text's file is left out, so that a renamed
+    manual keeps its vectors.
+    """
+    words = search_text(item)
+    if item.modality == "text":
+        pieces = [words.heading or words.title, words.body]
+    else:
+        pieces = [words.heading or words.title, words.name, words.body, words.context]
+    return "\n".join(piece for piece in pieces if piece)
+
+
+def embedding_key(item: Item) -> str:
+    """Return the digest of all that an item's vectors can depend on: equal keys share vectors."""
+    media = [[part.modality, part.media] for part in item.parts if part.media]
+    return digest_json([embedding_text(item), media])
+
+
+def spoken_name(source: str) -> str:
+    """Return a file's name as words: 'figures/relay_wiring-2.png' becomes 'relay wiring 2'."""
+    stem = source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return " ".join("".join(c if c.isalnum() else " " for c in stem).split())

@@ -1,0 +1,239 @@
+"""The contracts between the steps; `mmrag.testing` has an executable suite for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrag.core.fields import SearchText
+from mmrag.core.reading import Reading
+from mmrag.core.types import (
+    Box,
+    Embeddings,
+    Hit,
+    Item,
+    Matches,
+    Modality,
+    Query,
+    Source,
+)
+
+Rows = NDArray[np.int64]
+"""Row numbers of a store: one an item and source, never used twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class OcrLine:
+    """A line of text read out of a picture; confidence is 0 to 1."""
+
+    text: str
+    box: Box
+    confidence: float
+
+
+@runtime_checkable
+class Ocr(Protocol):
+    """Reads the words of a picture."""
+
+    identity: str
+
+    def read(self, image: bytes) -> tuple[OcrLine, ...]:
+        """Return the lines of an encoded picture (PNG, JPEG, ...) in reading order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """Bounds that keep one hostile file from taking the run with it.
+
+    Units:
+        bytes, pixels of one picture, pages of one source.
+    """
+
+    max_bytes: int = 2_000_000_000
+    max_text_bytes: int = 200_000_000
+    max_pixels: int = 200_000_000
+    max_pages: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """What a reader may use beside the file: nothing else, and never the network.
+
+    `ocr` is None when no OCR engine is installed or wanted.
+    """
+
+    root: Path
+    ocr: Ocr | None = None
+    limits: ReadLimits = field(default_factory=ReadLimits)
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one family of files into blocks in reading order."""
+
+    name: str
+    version: int
+    media_types: frozenset[str]
+
+    def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
+        """Read a file.
+
+        Raises:
+            SourceError: The file cannot be read; the subclass and its fix say why.
+        """
+        ...
+
+
+@runtime_checkable
+class Splitter(Protocol):
+    """Cuts what a reader saw into items."""
+
+    identity: str
+
+    def split(self, source: Source, reader: str, reading: Reading) -> list[Item]:
+        """Return the items of a source in reading order; `reader` enters their ids."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns items and queries into vectors of one space, compared by inner product.
+
+    `identity` maps what the vectors depend on (name, revision, prompt, pooling, dtype, ...) to
+    values: two embedders with equal identities give equal vectors. `languages` holds
+    ISO 639-1 codes, None for any.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, str]: ...
+
+    @property
+    def modalities(self) -> frozenset[Modality]: ...
+
+    @property
+    def languages(self) -> frozenset[str] | None: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+        """Embed items; row i belongs to item i, whatever the batch."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return how many of its tokens each text takes: what splitters measure passages by."""
+        ...
+
+    def embed_queries(self, queries: Sequence[Query]) -> Embeddings:
+        """Embed queries.
+
+        Raises:
+            UnsupportedModality: A part has a modality that the embedder does not take.
+        """
+        ...
+
+
+@runtime_checkable
+class TextEmbedder(Protocol):
+    """An embedder that can also compare bare texts: sentences against a question."""
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, float32 [n_texts, dim]."""
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """A searchable structure over embeddings, keyed by rows."""
+
+    def add(self, rows: Rows, embeddings: Embeddings) -> None:
+        """Add rows; a row that is already there is replaced."""
+        ...
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows; unknown rows are ignored."""
+        ...
+
+    def search(self, queries: Embeddings, k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k best rows a query, among `allow` only if it is given (sorted, unique)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an empty folder and sync it to disk."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class TextIndex(Protocol):
+    """A searchable structure over words, keyed by rows."""
+
+    def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
+        """Add rows; a row that is already there is replaced."""
+        ...
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows; unknown rows are ignored."""
+        ...
+
+    def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k best rows a query; rows that share no term with it are not matches."""
+        ...
+
+    def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
+        """Return each term's inverse document frequency; a term that is nowhere gets the largest."""
+        ...
+
+    def analyze(self, text: str) -> list[str]:
+        """Return the terms that the index keeps of a text, in order."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds the hits of a query."""
+
+    def retrieve(self, query: Query, k: int, *, allow: Rows | None = None) -> list[Hit]:
+        """Return at most k hits, best first."""
+        ...
+
+
+Fusion = Callable[[Mapping[str, Matches], int], Matches]
+"""Joins the lanes' matches of one query (name -> matches) into one list of at most k."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words that an answer takes from the hit at position `hit` of its evidence."""
+
+    hit: int
+    text: str
+    support: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer before its quotes are checked; `notes` say why it is empty or partial."""
+
+    text: str
+    quotes: tuple[Quote, ...]
+    complete: bool
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """Makes a draft from evidence."""
+
+    def compose(self, query: Query, hits: Sequence[Hit]) -> Draft:
+        """Answer from `hits` only, or return a draft without text."""
+        ...
