@@ -1,0 +1,1 @@
+"""Searchable structures over embeddings and words."""

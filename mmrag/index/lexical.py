@@ -1,0 +1,301 @@
+"""Search by words with tantivy: weighted fields, incremental, memory-mapped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import tantivy
+from numpy.typing import NDArray
+
+from mmrag.core.errors import ConfigError, IdentityMismatch, Locked, MmragError, did_you_mean
+from mmrag.core.fields import SearchText
+from mmrag.core.identity import differences
+from mmrag.core.protocols import Rows
+from mmrag.core.types import Matches
+from mmrag.index.analysis import Analyzer, Stemmer
+from mmrag.index.files import REBUILD, damaged, read_header, write_header
+from mmrag.index.lexical_query import ROW, QueryWriter, document_frequency, is_few_runs, only
+from mmrag.index.ranking import Ranked, best, check_k, matches
+
+FIELDS = ("title", "heading", "body", "context", "name")
+"""The searched fields, as in `SearchText`."""
+
+_KIND = "lexical"
+_ANALYSER = "mmrag"
+_SLACK = 16
+_DEEPEST_SCAN = 10_000
+_TIE = 1e-5
+"""Scores reach 100, where a float32 sum in another order differs by about this."""
+
+
+def _default_weights() -> dict[str, float]:
+    return {"title": 1.0, "heading": 1.5, "body": 1.0, "context": 0.5, "name": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalOptions:
+    """How words are cut and weighed.
+
+    Args:
+        weights: What a match in each field counts; fields left out count nothing.
+        stemmer: The language whose word endings are cut, in texts and queries alike; none for
+            corpora in many languages.
+        phrase_weight: What a matching quoted phrase adds, on top of its words.
+        max_terms: Of a longer query only the rarest so many different terms are asked for.
+        memory_bytes: What the writer may hold before it starts a new segment.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=_default_weights)
+    stemmer: Stemmer = "english"
+    phrase_weight: float = 2.0
+    max_terms: int = 64
+    memory_bytes: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            if name not in FIELDS:
+                raise ConfigError(
+                    f"There is no text field {name!r} to weigh.", fix=did_you_mean(name, FIELDS)
+                )
+            if not 0 <= weight < np.inf:
+                raise ConfigError(
+                    f"The weight {weight} of {name!r} is not a number from 0.",
+                    fix="Use 0 to leave a field out.",
+                )
+        if not any(self.weights.values()):
+            raise ConfigError("No text field has a weight.", fix="Give body a weight of 1.")
+        if self.max_terms < 1 or self.memory_bytes < 15_000_000:
+            raise ConfigError(
+                "max_terms starts at 1 and memory_bytes at 15000000.",
+                fix="Leave them out to use the defaults.",
+            )
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the files of an index depend on; weights are applied when searching."""
+        return {
+            "engine": "tantivy/1",
+            "analyser": Analyzer(self.stemmer).identity,
+            "fields": " ".join(FIELDS),
+        }
+
+    def open(self, folder: Path | None) -> LexicalIndex:
+        """Open or create an index in a folder, or a passing one in memory when that is None.
+
+        Raises:
+            Damaged: The folder holds something else, or a torn index.
+            IdentityMismatch: It was built with another analyser.
+        """
+        return LexicalIndex(_open(folder, self), folder, self)
+
+
+class LexicalIndex:
+    """Ranks rows by BM25 (k1 1.2, b 0.75, idf ln(1 + (N - n + 0.5) / (n + 0.5))), summed over the fields.
+
+    Changes are seen by searches after `commit`, in this object and in those opened later.
+    Searching from several threads is safe; one writer at a time, also between processes.
+    Removed rows count in N and n until their segment is merged.
+    """
+
+    def __init__(self, index: tantivy.Index, folder: Path | None, options: LexicalOptions) -> None:
+        self.options = options
+        self.analyzer = Analyzer(options.stemmer)
+        self._index = index
+        self._folder = folder
+        self._schema = index.schema
+        index.register_tokenizer(_ANALYSER, self.analyzer.words)
+        self._query_writer = QueryWriter(
+            index.schema,
+            self.analyzer,
+            options.weights,
+            phrase_weight=options.phrase_weight,
+            max_terms=options.max_terms,
+        )
+        self._writer: tantivy.IndexWriter | None = None
+        self._lock = Lock()
+
+    def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
+        """Add rows; a row that is already there is replaced. Call `commit` to publish.
+
+        Raises:
+            ConfigError: The numbers of rows and texts differ.
+            Locked: Another process writes to this folder.
+        """
+        if len(rows) != len(texts):
+            raise ConfigError(f"{len(rows)} rows came with {len(texts)} texts.", fix="Give one text a row.")
+        with self._lock:
+            writer = self._writing()
+            for row, text in zip(rows.tolist(), texts, strict=True):
+                writer.delete_documents_by_term(ROW, row)
+                writer.add_document(self._document(row, text))
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows; unknown rows are ignored. Call `commit` to publish.
+
+        Raises:
+            Locked: Another process writes to this folder.
+        """
+        with self._lock:
+            writer = self._writing()
+            for row in rows.tolist():
+                writer.delete_documents_by_term(ROW, row)
+
+    def commit(self) -> None:
+        """Publish all changes: sync them to disk, merge small segments, let searches see them."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.commit()
+                # Merges end before commit does: afterwards nothing works or writes in the background.
+                self._writer.wait_merging_threads()
+                self._writer = None
+                self._index.reload()
+
+    def close(self) -> None:
+        """Give up changes that were not committed and let others write."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.rollback()
+                self._writer = None
+
+    def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k best rows a query; rows that share no term with it are not matches.
+
+        Raises:
+            QueryError: k is below 1.
+        """
+        check_k(k)
+        searcher = self._index.searcher()
+        try:
+            return matches([self._one(searcher, query, k, allow) for query in queries], k)
+        except ValueError as error:
+            if self._folder is None or isinstance(error, MmragError):
+                raise
+            raise damaged(self._folder, _KIND, str(error)) from error
+
+    def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
+        """Return each term's inverse document frequency; a term that is nowhere gets the largest."""
+        searcher = self._index.searcher()
+        count = searcher.num_docs
+        seen = np.array(
+            [min(document_frequency(searcher, FIELDS, term), count) for term in terms], np.float64
+        )
+        return np.log1p((count - seen + 0.5) / (seen + 0.5)).astype(np.float32)
+
+    def analyze(self, text: str) -> list[str]:
+        """Return the terms that the index keeps of a text, in order."""
+        return self.analyzer.terms(text)
+
+    def __len__(self) -> int:
+        return self._index.searcher().num_docs
+
+    def _one(self, searcher: tantivy.Searcher, text: str, k: int, allow: Rows | None) -> Ranked:
+        query = self._query_writer.write(text, searcher)
+        count = searcher.num_docs
+        if query is None or count == 0 or (allow is not None and len(allow) == 0):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if allow is None:
+            return _top(searcher, query, k, count)
+        # Allowed rows that are many and scattered are found sooner by looking deeper than by filtering.
+        depth = round(2 * (k + _SLACK) * count / len(allow))
+        if depth <= _DEEPEST_SCAN and not is_few_runs(allow):
+            rows, scores, complete = _scan(searcher, query, depth)
+            kept = np.isin(rows, allow)
+            bound = -np.inf if complete else scores[-1] + _TIE
+            if complete or np.count_nonzero(kept & (scores > bound + _TIE)) >= k:
+                return best(rows[kept], scores[kept], k, tie=_TIE)
+        return _top(searcher, only(self._schema, query, allow), k, len(allow))
+
+    def _writing(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            try:
+                # One thread fills one segment at a time: fewer segments, and the same ones every time.
+                self._writer = self._index.writer(self.options.memory_bytes, 1)
+            except ValueError as error:
+                raise Locked(
+                    f"Another writer holds the lexical index ({error}).",
+                    fix="Wait until it has finished, or end it.",
+                    where=str(self._folder) if self._folder else None,
+                ) from error
+        return self._writer
+
+    def _document(self, row: int, text: SearchText) -> tantivy.Document:
+        document = tantivy.Document()
+        document.add_integer(ROW, row)
+        for name in FIELDS:
+            words = getattr(text, name)
+            if not words:
+                continue
+            value = self.analyzer.field_value(words)
+            if isinstance(value, str):
+                document.add_text(name, value)
+            else:
+                document.add_pre_tokenized_text(name, value)
+        return document
+
+
+def _scan(
+    searcher: tantivy.Searcher, query: tantivy.Query, depth: int
+) -> tuple[Rows, NDArray[np.float32], bool]:
+    """Return the `depth` best rows, and whether these are all that match."""
+    hits = searcher.search(query, depth, count=False).hits
+    rows = searcher.fast_field_values(ROW, [address for _, address in hits])
+    scores = np.array([score for score, _ in hits], np.float32)
+    return np.array(rows, np.int64), scores, len(hits) < depth
+
+
+def _top(searcher: tantivy.Searcher, query: tantivy.Query, k: int, count: int) -> Ranked:
+    """Return the k best rows; tantivy orders ties by place, so look past those of the k-th."""
+    depth = k + _SLACK
+    while True:
+        rows, scores, complete = _scan(searcher, query, min(depth, count))
+        if complete or depth >= count or scores[-1] < scores[k - 1] - 2 * _TIE:
+            return best(rows, scores, k, tie=_TIE)
+        depth *= 4
+
+
+def _open(folder: Path | None, options: LexicalOptions) -> tantivy.Index:
+    if folder is None:
+        return _manual(tantivy.Index(_schema()))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        index = tantivy.Index(_schema(), path=str(folder))
+        write_header(folder, _KIND, options.identity, ())
+        return _manual(index)
+    facts = {name: str(value) for name, value in read_header(folder, _KIND).items()}
+    if different := differences(facts, options.identity):
+        raise IdentityMismatch(
+            f"This lexical index was built otherwise ({'; '.join(different)}).",
+            fix=REBUILD,
+            where=str(folder),
+        )
+    try:
+        index = _manual(tantivy.Index.open(str(folder)))
+        segments = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["segments"]
+    except (ValueError, OSError, KeyError) as error:
+        raise damaged(folder, _KIND, str(error)) from error
+    # tantivy opens all other files and checks their footers, but takes a missing one of these for
+    # an index without positions.
+    for segment in segments:
+        name = segment["segment_id"].replace("-", "") + ".pos"
+        if not (folder / name).exists():
+            raise damaged(folder, _KIND, f"{name} is missing")
+    return index
+
+
+def _manual(index: tantivy.Index) -> tantivy.Index:
+    index.config_reader("Manual")
+    return index
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder().add_integer_field(ROW, stored=False, indexed=True, fast=True)
+    for name in FIELDS:
+        builder = builder.add_text_field(
+            name, stored=False, tokenizer_name=_ANALYSER, index_option="position"
+        )
+    return builder.build()

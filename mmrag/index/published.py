@@ -1,0 +1,212 @@
+"""Publish a store's derived indexes, and open them with everything newer searched exactly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrag.core.fields import SearchText, search_text
+from mmrag.core.protocols import Index, Rows, TextIndex
+from mmrag.core.types import Matches
+from mmrag.store import Derived, Store
+
+LEXICAL, DENSE = "lexical", "dense"
+_BATCH_ROWS = 2000
+
+
+class CommittingTextIndex(TextIndex, Protocol):
+    """A text index whose changes become visible, and durable on disk, by `commit`."""
+
+    def commit(self) -> None:
+        """Make all changes so far visible to searches."""
+        ...
+
+
+class TextIndexOptions(Protocol):
+    """Options of a lexical index.
+
+    With an `identity` (what its files depend on) it is kept on disk, without it is built when opened.
+    """
+
+    def open(self, folder: Path | None) -> CommittingTextIndex:
+        """Open or create the index in a folder, or in memory."""
+        ...
+
+
+class IndexOptions(Protocol):
+    """Options of a dense index; `identity` as in `TextIndexOptions`."""
+
+    def build(self, dim: int) -> Index:
+        """Return an empty index."""
+        ...
+
+    def load(self, folder: Path) -> Index:
+        """Open a saved index."""
+        ...
+
+
+def publish(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int) -> None:
+    """Bring the derived indexes on disk up to the store's generation; call it as the writer."""
+    if (stamp := _stamp(lexical)) is not None:
+        _publish_lexical(store, lexical, stamp)
+    if (stamp := _stamp(dense)) is not None:
+        _publish_dense(store, dense, {**store.identity, **stamp}, dim)
+
+
+def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
+    """Open the published lexical index; rows newer than it are indexed in memory beside it."""
+    published = _usable(store, LEXICAL, _stamp(options))
+    if published is None:
+        whole = options.open(None)
+        _add(whole, store, store.rows())
+        whole.commit()
+        return whole
+    base = options.open(published.path)
+    added, removed = store.changes(published.generation)
+    if not len(added) and not len(removed):
+        return base
+    tail = options.open(None)
+    _add(tail, store, added)
+    tail.commit()
+    return _Tailed(base, tail, np.union1d(added, removed))
+
+
+def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
+    """Open the published dense index and add what is newer, or build it over the stored vectors."""
+    stamp = _stamp(options)
+    published = None if stamp is None else _usable(store, DENSE, {**store.identity, **stamp})
+    if published is None:
+        return _built(store, options, dim)
+    index = options.load(published.path)
+    _catch_up(index, store, published.generation)
+    return index
+
+
+def _stamp(options: object) -> Mapping[str, str] | None:
+    stamp: Mapping[str, str] | None = getattr(options, "identity", None)
+    return stamp
+
+
+def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived | None:
+    published = store.derived(name) if stamp is not None else None
+    return published if published is not None and published.stamp == stamp else None
+
+
+def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str, str]) -> None:
+    generation = store.generation
+    old = _usable(store, LEXICAL, stamp)
+    if old is not None and old.generation == generation:
+        return
+
+    def build(folder: Path) -> None:
+        if old is not None:
+            _link_tree(old.path, folder)
+        index = options.open(folder)
+        added, removed = store.changes(old.generation if old is not None else 0)
+        if old is not None:
+            index.remove(removed)
+        _add(index, store, added)
+        index.commit()
+
+    store.publish(LEXICAL, stamp, generation, build)
+
+
+def _publish_dense(store: Store, options: IndexOptions, stamp: Mapping[str, str], dim: int) -> None:
+    generation = store.generation
+    old = _usable(store, DENSE, stamp)
+    if old is not None and old.generation == generation:
+        return
+
+    def build(folder: Path) -> None:
+        if old is None:
+            index = _built(store, options, dim)
+        else:
+            index = options.load(old.path)
+            _catch_up(index, store, old.generation)
+        index.save(folder)
+
+    store.publish(DENSE, stamp, generation, build)
+
+
+def _built(store: Store, options: IndexOptions, dim: int) -> Index:
+    index = options.build(dim)
+    with store.snapshot():
+        rows = store.rows()
+        if len(rows):
+            index.add(rows, store.embeddings(rows))
+    return index
+
+
+def _catch_up(index: Index, store: Store, generation: int) -> None:
+    with store.snapshot():
+        added, removed = store.changes(generation)
+        index.remove(removed)
+        if len(added):
+            index.add(added, store.embeddings(added))
+
+
+def _add(index: TextIndex, store: Store, rows: Rows) -> None:
+    for batch in _batches(rows):
+        items = store.items(batch)
+        # A writer may have removed some since: the next changes tell.
+        present = batch[np.isin(batch, list(items))]
+        index.add(present, [search_text(items[row]) for row in present.tolist()])
+
+
+def _batches(rows: Rows) -> Iterator[Rows]:
+    return (rows[start : start + _BATCH_ROWS] for start in range(0, len(rows), _BATCH_ROWS))
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Copy a folder by hard links: index segments are never changed in place, only replaced."""
+    for file in source.iterdir():
+        if file.suffix == ".lock":
+            continue
+        # Small state files are copied, in case an engine rewrites one in place.
+        if file.suffix == ".json":
+            shutil.copy2(file, target / file.name)
+        else:
+            try:
+                os.link(file, target / file.name)
+            except OSError:
+                shutil.copy2(file, target / file.name)
+
+
+class _Tailed:
+    """A published text index, the rows that it does not know yet, and those it must not show."""
+
+    def __init__(self, base: TextIndex, tail: TextIndex, hidden: Rows) -> None:
+        self._base, self._tail, self._hidden = base, tail, hidden
+
+    def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
+        self._hidden = np.union1d(self._hidden, rows)
+        self._tail.add(rows, texts)
+
+    def remove(self, rows: Rows) -> None:
+        self._hidden = np.union1d(self._hidden, rows)
+        self._tail.remove(rows)
+
+    def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
+        old = self._base.search(queries, k + len(self._hidden), allow=allow)
+        shown = ~np.isin(old.rows, self._hidden)
+        new = self._tail.search(queries, k, allow=allow)
+        rows = np.hstack([np.where(shown, old.rows, -1), new.rows])
+        scores = np.hstack([np.where(shown, old.scores, -np.inf), new.scores]).astype(np.float32)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        return Matches(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+    def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
+        # The published part is nearly all of the corpus; a term only the tail knows is rare anyway.
+        return self._base.idf(terms)
+
+    def analyze(self, text: str) -> list[str]:
+        return self._base.analyze(text)
+
+    def __len__(self) -> int:
+        return len(self._base) + len(self._tail)

@@ -1,0 +1,134 @@
+"""The lanes of a hybrid search: each ranks all items in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from mmrag.core.language import detect_language
+from mmrag.core.protocols import Embedder, Index, Rows, TextIndex
+from mmrag.core.types import Matches, Query
+
+
+class Lane(Protocol):
+    """One ranked list of a hybrid search."""
+
+    @property
+    def name(self) -> str:
+        """What the lane is called in hits, weights and explanations."""
+        ...
+
+    def why_not_usable(self, query: Query) -> str | None:
+        """Return a sentence that says why the lane cannot search for a query, None when it can."""
+        ...
+
+    def limits(self, query: Query) -> str | None:
+        """Return a sentence on what of the query a usable lane leaves out, None when nothing."""
+        ...
+
+    def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k best rows of one query."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class DenseLane:
+    """Ranks by the similarity of embeddings.
+
+    Args:
+        embedder: Embeds the queries.
+        index: Holds the embeddings of the items.
+        corpus_languages: The languages that most of the corpus is in; empty when unknown.
+        detect: Tells the language of a text, or None.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        index: Index,
+        *,
+        name: str = "dense",
+        corpus_languages: frozenset[str] = frozenset(),
+        detect: Callable[[str], str | None] = detect_language,
+    ) -> None:
+        self.name = name
+        self._embedder = embedder
+        self._index = index
+        self._corpus_languages = corpus_languages
+        self._detect = detect
+
+    def why_not_usable(self, query: Query) -> str | None:
+        """Return why the embedder cannot take a query: its modality, its language, or the corpus's."""
+        if not query.parts:
+            return "The query is empty."
+        seen = self._seen(query)
+        if not seen.parts:
+            taken, given = _join(self._embedder.modalities), _join(query.modalities)
+            return f"The embedder {self._who} takes {taken}, not {given}."
+        known = self._embedder.languages
+        if known is None or seen.modalities != {"text"}:
+            return None
+        if not seen.text.strip():
+            return "The query is empty."
+        language = self._detect(seen.text)
+        if language is not None and language not in known:
+            return f"The query is in {language!r}; the embedder {self._who} knows {_join(known)} only."
+        if self._corpus_languages and not self._corpus_languages & known:
+            return (
+                f"The corpus is in {_join(self._corpus_languages)}; the embedder {self._who} knows "
+                f"{_join(known)} only."
+            )
+        return None
+
+    def limits(self, query: Query) -> str | None:
+        """Return which parts of a query the embedder does not take."""
+        missed = query.modalities - self._embedder.modalities
+        if not missed:
+            return None
+        return f"The embedder {self._who} does not take {_join(missed)}: that part of the query was left out."
+
+    def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k rows whose embeddings are nearest to those of the query."""
+        return self._index.search(self._embedder.embed_queries([self._seen(query)]), k, allow=allow)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def _who(self) -> str:
+        identity = self._embedder.identity
+        return identity.get("embedder") or identity.get("name") or "in use"
+
+    def _seen(self, query: Query) -> Query:
+        taken = self._embedder.modalities
+        return replace(query, parts=tuple(part for part in query.parts if part.modality in taken))
+
+
+class LexicalLane:
+    """Ranks by the words that query and item share."""
+
+    def __init__(self, index: TextIndex, *, name: str = "lexical") -> None:
+        self.name = name
+        self._index = index
+
+    def why_not_usable(self, query: Query) -> str | None:
+        """Return that a query has no words."""
+        return None if self._index.analyze(query.text) else "The query has no words to look for."
+
+    def limits(self, query: Query) -> str | None:
+        """Return that only the words of a query are looked for."""
+        others = query.modalities - {"text"}
+        return f"Words only were looked for, not the {_join(others)}." if others else None
+
+    def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
+        """Find the k rows whose words match the query best."""
+        return self._index.search([query.text], k, allow=allow)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+
+def _join(names: frozenset[str] | set[str]) -> str:
+    return " and ".join(sorted(names))

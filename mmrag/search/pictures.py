@@ -1,0 +1,65 @@
+"""Turn a picture in a query into words for an embedder that reads only words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmrag.core.errors import QueryError, UnsupportedModality
+from mmrag.core.protocols import Ocr
+from mmrag.core.types import Modality, Part, Query
+
+MIN_CONFIDENCE = 0.5
+"""OCR lines below this are noise more often than words."""
+
+
+def words_for_pictures(
+    query: Query, modalities: frozenset[Modality], ocr: Callable[[], Ocr | None]
+) -> tuple[Query, tuple[str, ...]]:
+    """Replace the pictures of a query by the text read in them, where the embedder takes no pictures.
+
+    Returns the query and notes that say what was done. `ocr` is called only when it is needed.
+
+    Raises:
+        QueryError: A picture cannot be opened.
+        UnsupportedModality: No text can be read in a picture, and there are no words beside it.
+        MissingExtra: There is no OCR engine.
+    """
+    if "image" in modalities or "image" not in query.modalities:
+        return query, ()
+    parts: list[Part] = []
+    notes: list[str] = []
+    for part in query.parts:
+        if part.modality != "image":
+            parts.append(part)
+            continue
+        words = _read(Path(part.media or ""), ocr())
+        name = Path(part.media or "").name
+        if words:
+            parts.append(Part("text", text=words))
+            notes.append(f"{name} was searched by the text read in it, since this recipe embeds no pictures.")
+        elif query.text:
+            notes.append(
+                f"{name} was left out: no text could be read in it, and this recipe embeds no pictures."
+            )
+        else:
+            raise UnsupportedModality(
+                f"No text could be read in {name}, and this recipe finds pictures only by their text.",
+                fix="Add a question in words, or use a recipe whose embedder takes pictures.",
+            )
+    return Query(tuple(parts), query.instruction), tuple(notes)
+
+
+def _read(path: Path, ocr: Ocr | None) -> str:
+    if ocr is None:
+        raise UnsupportedModality(
+            "This recipe reads no text in pictures (it names no OCR).",
+            fix="Use a recipe with `ocr: {type: rapidocr}`, such as `default`.",
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise QueryError(
+            f"The picture cannot be opened: {error.strerror}.", fix="Check the path.", where=str(path)
+        ) from error
+    return " ".join(line.text for line in ocr.read(data) if line.confidence >= MIN_CONFIDENCE)
