@@ -1,0 +1,74 @@
+"""The components that a recipe can name, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmrag.core.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """One registry for each kind of component; a registry's kind is its entry point group.
+
+    A package adds a component by an entry point: in group `mmrag.embedder`, the name is what
+    recipes say and the object is a frozen dataclass of options with a `build` method.
+    """
+
+    embedder: Registry
+    splitter: Registry
+    ocr: Registry
+    dense: Registry
+    lexical: Registry
+    fusion: Registry
+    answerer: Registry
+    reader: Registry
+
+
+def builtin_components() -> Components:
+    """Return what mmrag brings; nothing is imported before it is named."""
+    return Components(
+        embedder=Registry("embedder", {"minilm": "mmrag.embed.minilm:MiniLMOptions"}),
+        splitter=Registry("splitter", {"passages": "mmrag.corpus.split:PassageOptions"}),
+        ocr=Registry(
+            "ocr",
+            {
+                "rapidocr": "mmrag.corpus.ocr:RapidOcrOptions",
+                "tesseract": "mmrag.corpus.ocr:TesseractOptions",
+            },
+        ),
+        dense=Registry(
+            "dense_index",
+            {"exact": "mmrag.index.exact:ExactOptions", "faiss": "mmrag.index.faiss:FaissOptions"},
+        ),
+        lexical=Registry(
+            "lexical_index",
+            {
+                "tantivy": "mmrag.index.lexical:LexicalOptions",
+                "rank-bm25": "mmrag.index.bm25:RankBm25Options",
+            },
+        ),
+        fusion=Registry(
+            "fusion",
+            {
+                "min-max": "mmrag.search.fusion:MinMaxFusion",
+                "rrf": "mmrag.search.fusion:RrfFusion",
+                "weighted": "mmrag.search.fusion:WeightedFusion",
+            },
+        ),
+        answerer=Registry("answerer", {"extractive": "mmrag.answer.extractive:ExtractiveOptions"}),
+        reader=Registry(
+            "reader",
+            {
+                "text": "mmrag.corpus.readers.text:TextReader",
+                "markdown": "mmrag.corpus.readers.markdown:MarkdownReader",
+                "html": "mmrag.corpus.readers.html:HtmlReader",
+                "pdf": "mmrag.corpus.readers.pdf:PdfReader",
+                "image": "mmrag.corpus.readers.image:ImageReader",
+            },
+        ),
+    )
+
+
+COMPONENTS = builtin_components()
+"""The components of this process."""
