@@ -1,0 +1,45 @@
+"""The disk gets full: the error says so, and what was committed is there."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("crash_filler.py")
+
+
+def _on_small_disk(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that sees a disk of 3 MB at `folder`."""
+    mounted = f"mount -t tmpfs -o size=3m none {shlex.quote(str(folder))} && exec {shlex.join(command)}"
+    return subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", mounted],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    try:
+        possible = _on_small_disk(tmp_path, ["true"]).returncode == 0
+    except FileNotFoundError:
+        possible = False
+    if not possible:
+        pytest.skip("needs Linux with user namespaces to mount a small disk")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["catalog", "blobs", "vectors"])
+def test_full_disk_loses_nothing_committed(small_disk: Path, kind: str) -> None:
+    run = _on_small_disk(small_disk, [sys.executable, str(SCRIPT), str(small_disk / "s"), kind])
+    assert run.returncode == 0, run.stderr
+    error, committed, count, read, problems = json.loads(run.stdout)
+    assert error == "OutOfSpace"
+    assert count == read == committed > 0
+    assert problems == []
