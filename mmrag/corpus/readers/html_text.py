@@ -1,0 +1,113 @@
+"""Walk a page's elements, and tell words from the frame around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from selectolax.lexbor import LexborNode
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+BLOCKS = _set(
+    """
+    address article blockquote body center dd details dialog div dl dt fieldset figcaption figure form
+    h1 h2 h3 h4 h5 h6 header hgroup hr legend li main ol p section summary table tbody td tfoot th thead tr ul
+    """
+)
+INLINE_BREAKS = _set("br option wbr")
+
+_SKIPPED = _set(
+    """
+    script style noscript template nav footer aside svg annotation iframe object embed canvas audio video
+    button select input textarea dialog head link meta -comment !doctype
+    """
+)
+_SKIPPED_ROLES = _set("navigation contentinfo search banner complementary menu")
+_SKIPPED_CLASSES = _set("headerlink sphinxsidebar breadcrumb breadcrumbs skip-link navheader navfooter")
+_KEPT_ASIDES = _set("footnote footnote-list admonition topic note warning tip")
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_SPACES = re.compile(r"[\s\u200b]+")
+
+
+def events(root: LexborNode, skip: Callable[[LexborNode], bool]) -> Iterator[tuple[bool, LexborNode]]:
+    """Yield (True, node) at each element's start and each text, (False, node) at each element's end."""
+    node: LexborNode | None = root.first_child
+    while node is not None and node.mem_id != root.mem_id:
+        is_text = node.tag == "-text"
+        skipped = not is_text and skip(node)
+        if not skipped:
+            yield True, node
+        child = None if is_text or skipped else node.first_child
+        if child is not None:
+            node = child
+            continue
+        if not skipped and not is_text:
+            yield False, node
+        while node.next is None:
+            parent = node.parent
+            if parent is None or parent.mem_id == root.mem_id:
+                return
+            yield False, parent
+            node = parent
+        node = node.next
+
+
+def is_skipped(node: LexborNode) -> bool:
+    """Whether an element is no part of what the page says."""
+    tag = node.tag or ""
+    said = node.attributes if tag not in ("-text", "-comment") else {}
+    classes = frozenset((said.get("class") or "").split()) if said else frozenset()
+    if tag in _SKIPPED:
+        return not (tag == "aside" and classes & _KEPT_ASIDES)
+    if not said:
+        return False
+    if "hidden" in said or (said.get("aria-hidden") or "").lower() == "true":
+        return True
+    role = (said.get("role") or "").lower()
+    return (
+        role in _SKIPPED_ROLES
+        or bool(classes & _SKIPPED_CLASSES)
+        or _HIDDEN_STYLE.search(said.get("style") or "") is not None
+    )
+
+
+def text_of(node: LexborNode) -> str:
+    """Return the words of an element without what is skipped, blocks parted by spaces."""
+    words: list[str] = []
+    for opens, child in events(node, is_skipped):
+        tag = child.tag or ""
+        if tag == "-text" and opens:
+            words.append(child.text(deep=False) or "")
+        elif tag in BLOCKS or tag in INLINE_BREAKS:
+            words.append(" ")
+    return "".join(words)
+
+
+def figure_around(node: LexborNode) -> LexborNode | None:
+    """Return the element that holds the caption of the figure around a picture."""
+    at = node.parent
+    for _ in range(4):
+        if at is None:
+            return None
+        classes = (at.attributes.get("class") or "").split() if at.attributes else []
+        if at.tag == "figure" or "figure" in classes or "imageblock" in classes:
+            if len(at.css("img")) != 1:
+                return None
+            return at.css_first("figcaption") or at.css_first(".caption") or at.css_first(".title")
+        at = at.parent
+    return None
+
+
+def attribute(node: LexborNode, name: str) -> str:
+    """Return an attribute, '' if it is absent or has no value."""
+    return node.attributes.get(name) or ""
+
+
+def squeeze(text: str) -> str:
+    """Join words by single spaces."""
+    return _SPACES.sub(" ", text).strip()

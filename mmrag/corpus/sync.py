@@ -1,0 +1,147 @@
+"""Bring a store up to date with a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mmrag.core.errors import Locked
+from mmrag.core.protocols import Embedder, Ocr, ReadContext, Reader, ReadLimits, Splitter
+from mmrag.corpus.apply import Applier
+from mmrag.corpus.hashing import hash_files
+from mmrag.corpus.intake import Intaker, signature, versions
+from mmrag.corpus.ocr import CachedOcr
+from mmrag.corpus.plan import Hashed, Plan, Versions, make_plan
+from mmrag.corpus.readers.detect import detect as detect_type
+from mmrag.corpus.report import Progress, SyncReport, states_of, troubles_of
+from mmrag.corpus.scan import scan
+from mmrag.store import SourceRecord, Store, Writer
+
+_CACHE, _LOOKED = "sync", "looked"
+
+
+def sync(
+    folder: Path,
+    store: Store,
+    embedder: Embedder,
+    *,
+    readers: Sequence[Reader],
+    splitter: Splitter,
+    ocr: Ocr | None = None,
+    ignore: Sequence[str] = (),
+    limits: ReadLimits | None = None,
+    detect: Callable[[Path], str] = detect_type,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_commit: Callable[[int], None] | None = None,
+    dry_run: bool = False,
+    clock: Callable[[], int] = time.time_ns,
+) -> SyncReport:
+    """Read what is new or changed in a folder, forget what is gone, embed only what is missing.
+
+    Work is committed every two seconds and stays when the run is stopped. A file that cannot be
+    read becomes a failed or skipped source with its reason; it never ends the run.
+
+    Args:
+        folder: The root of the corpus.
+        store: What to bring up to date.
+        embedder: Must be the one that the store was made for.
+        readers: For each media type, the last one that takes it is used.
+        splitter: Cuts what readers saw into items.
+        ocr: Reads pictures and scans; None leaves their words out.
+        ignore: gitignore patterns on top of the defaults and `.mmragignore`.
+        limits: Bounds for readers.
+        detect: Tells a file's media type, or raises a SourceError.
+        on_progress: Called often; must be quick.
+        on_commit: Called with each new generation: its content can be searched.
+        dry_run: Only plan.
+        clock: Nanoseconds since 1970.
+
+    Raises:
+        ConfigError: The folder cannot be listed, or an ignore pattern is wrong.
+        Locked: Another writer holds the store, and there is something to do.
+        ModelError: The embedder cannot run.
+    """
+    started = clock()
+    tell = on_progress or _silent
+    found = scan(folder, ignore=ignore, exclude=(store.path,))
+    tell(Progress("scan", len(found), len(found)))
+    now = versions(readers, splitter, ocr)
+    looked = store.cached(_CACHE, _LOOKED)
+    before = store.sources()
+    files, racy = hash_files(
+        found,
+        {record.source.id: record for record in before},
+        int(looked) if looked else None,
+        lambda done: tell(Progress("hash", done, len(found))),
+    )
+    plan = _plan(folder, files, before, now)
+    if dry_run or plan.is_empty:
+        if racy and not dry_run:
+            # Whoever holds the lock writes the time of a look of their own.
+            with suppress(Locked), store.writer() as writer:
+                _keep_look(writer, started)
+        return _report(store, before, plan, clock() - started, dry_run=dry_run)
+    with store.writer() as writer:
+        # Another sync may have ended between the plan and the lock.
+        records = store.sources()
+        plan = _plan(folder, files, records, now)
+        digests: dict[str, str] = {file.found.id: file.digest for file in files}
+        intaker = Intaker(
+            readers,
+            splitter,
+            ReadContext(folder, _remembering(ocr, writer), limits or ReadLimits()),
+            detect,
+            lambda path: signature(folder, path, digests),
+        )
+        applier = Applier(writer, embedder, records, tell, on_commit or _silent, clock)
+        with applier.keeping_what_is_done():
+            applier.apply(plan, intaker)
+        _keep_look(writer, started)
+    return _report(store, store.sources(), plan, clock() - started, applier)
+
+
+def _plan(folder: Path, files: Sequence[Hashed], records: Sequence[SourceRecord], now: Versions) -> Plan:
+    digests: dict[str, str] = {file.found.id: file.digest for file in files}
+    used = {path for record in records for path in record.depends}
+    return make_plan(files, records, now, {path: signature(folder, path, digests) for path in used})
+
+
+def _remembering(ocr: Ocr | None, writer: Writer) -> Ocr | None:
+    if ocr is None:
+        return None
+    return CachedOcr(
+        ocr, lambda key: writer.cached("ocr", key), lambda key, lines: writer.cache("ocr", key, lines)
+    )
+
+
+def _keep_look(writer: Writer, started_ns: int) -> None:
+    writer.cache(_CACHE, _LOOKED, str(started_ns).encode())
+    writer.commit()
+
+
+def _report(
+    store: Store,
+    records: Sequence[SourceRecord],
+    plan: Plan,
+    took_ns: int,
+    applier: Applier | None = None,
+    *,
+    dry_run: bool = False,
+) -> SyncReport:
+    return SyncReport(
+        plan=plan,
+        states=states_of(records),
+        troubles=troubles_of(records),
+        items=store.count(),
+        seconds=took_ns / 1e9,
+        generation=store.generation,
+        read=applier.read if applier else 0,
+        embedded=applier.embedded if applier else 0,
+        dry_run=dry_run,
+    )
+
+
+def _silent(_: object) -> None:
+    return None

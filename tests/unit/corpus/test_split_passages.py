@@ -1,0 +1,218 @@
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from mmrag.core.errors import ConfigError
+from mmrag.core.protocols import Splitter
+from mmrag.core.reading import Block, BlockKind, Reading
+from mmrag.core.types import Box, Item, Page, Part, Place, Source, SourceId, Span
+from mmrag.corpus.split import PassageOptions, PassageSplitter
+
+SOURCE = Source(SourceId("a.md"), "0" * 64, 1, "text/markdown")
+
+
+def count(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def block(text: str, kind: BlockKind = "paragraph", *, level: int = 0, at: int = 0, page: int = 0) -> Block:
+    where = Page(page, Box(0.1, 0.1 + at / 1024, 0.9, 0.11 + at / 1024)) if page else Span(at, at + len(text))
+    return Block(kind, where, (Part("text", text=text, places=(Place(0, len(text), where),)),), level=level)
+
+
+def words(n: int, tag: str = "w") -> str:
+    return " ".join(f"{tag}{i}" for i in range(n))
+
+
+def sentences(n: int, length: int = 10) -> str:
+    return " ".join(f"S{i} {words(length - 2)} end." for i in range(n))
+
+
+def split(blocks: Sequence[Block], **options: int) -> list[Item]:
+    return PassageSplitter(count, **options).split(
+        SOURCE, "markdown/1", Reading(tuple(blocks), title="Manual")
+    )
+
+
+def test_is_a_splitter_with_an_identity() -> None:
+    splitter = PassageOptions(max_tokens=100).build(count)
+    assert isinstance(splitter, Splitter)
+    assert splitter.identity != PassageOptions(max_tokens=101).build(count).identity
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 8}, {"min_tokens": 200}, {"overlap_sentences": -1}])
+def test_senseless_numbers_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        PassageSplitter(count, **options)
+
+
+def test_paragraphs_are_packed_up_to_the_limit() -> None:
+    items = split([block(words(90, f"p{i}-")) for i in range(5)])
+    assert [len(item.text.split()) for item in items] == [180, 180, 90]
+    assert all(item.text.count("\n") <= 1 for item in items)
+
+
+def test_headings_give_the_path_and_part_passages() -> None:
+    items = split(
+        [
+            block("Intro words stand first."),
+            block("Relay", "heading", level=1),
+            block("Care", "heading", level=2),
+            block("Wipe it."),
+            block("Service", "heading", level=2),
+            block("Send it."),
+            block("Index", "heading", level=1),
+        ]
+    )
+    assert [(item.metadata.get("heading"), item.text) for item in items] == [
+        (None, "Intro words stand first."),
+        ("Relay > Care", "Wipe it."),
+        ("Relay > Service", "Send it."),
+        ("Index", "Index"),
+    ]
+    assert {item.metadata["title"] for item in items} == {"Manual"}
+
+
+def test_small_sections_below_the_top_share_a_passage() -> None:
+    items = split(
+        [
+            block("Top", "heading", level=1),
+            block("a", "heading", level=3),
+            block("alpha words"),
+            block("b", "heading", level=3),
+            block("beta words"),
+        ]
+    )
+    assert [(item.metadata["heading"], item.text) for item in items] == [
+        ("Top > a", "alpha words\nb\nbeta words")
+    ]
+
+
+def test_tiny_rests_join_the_passage_before() -> None:
+    items = split([block(words(195)), block(words(10))])
+    assert [len(item.text.split()) for item in items] == [205]
+    items = split([block(words(195)), block(words(60))])
+    assert [len(item.text.split()) for item in items] == [195, 60]
+
+
+def test_passages_never_cross_pages() -> None:
+    items = split([block("one", page=1), block("two", page=1, at=512), block("three", page=2)])
+    assert [(item.text, item.locator) for item in items] == [
+        ("one\ntwo", Page(1, Box(0.1, 0.1, 0.9, 0.61))),
+        ("three", Page(2, Box(0.1, 0.1, 0.9, 0.11))),
+    ]
+
+
+def test_long_paragraphs_are_cut_between_sentences() -> None:
+    items = split([block(sentences(45), at=7)])
+    assert [len(item.text.split()) for item in items] == [200, 200, 50]
+    for item in items:
+        assert re.match(r"S\d+ ", item.text)
+        assert item.text.endswith("end.")
+        assert isinstance(item.locator, Span)
+    assert items[0].locator.start == 7  # type: ignore[union-attr]
+
+
+def test_overlap_repeats_the_last_sentence() -> None:
+    items = split([block(sentences(45))], overlap_sentences=1)
+    assert items[1].text.startswith("S19 ")
+    assert items[0].text.split("S19 ")[1] in items[1].text
+
+
+@pytest.mark.parametrize(
+    "text", ["See e.g. Figure 2. It has 3.5 V.", "Dr. Who came. He left.", "Nr. 5 lebt. Es geht."]
+)
+def test_abbreviations_end_no_sentence(text: str) -> None:
+    from mmrag.corpus.stretch import Stretch, sentence_stretches
+
+    assert len(sentence_stretches(Stretch(text, ()))) == 2
+
+
+def test_a_word_without_end_is_cut_all_the_same() -> None:
+    def pieces(texts: Sequence[str]) -> list[int]:
+        return [max(len(text) // 4, 1) for text in texts]
+
+    text = "x" * 5000
+    items = PassageSplitter(pieces).split(SOURCE, "text/1", Reading((block(text),)))
+    assert "".join(item.text for item in items) == text
+    assert all(len(item.text) <= 800 for item in items)
+
+
+def test_tables_stay_whole_or_repeat_their_header() -> None:
+    rows = ["Part | Price", *[f"part {i} | {i} EUR" for i in range(100)]]
+    (whole,) = split([block("\n".join(rows[:20]), "table")])
+    assert whole.text.count("\n") == 19
+    items = split([block("before " * 5), block("\n".join(rows), "table"), block("after " * 30)])
+    tables = [item for item in items if "EUR" in item.text]
+    assert len(tables) > 2
+    assert all(item.text.startswith("Part | Price\npart ") for item in tables)
+    assert sum(item.text.count("EUR") for item in tables) == 100
+    assert not any("before" in item.text or "after" in item.text for item in tables)
+
+
+def test_a_table_without_header_repeats_none() -> None:
+    table = block("\n".join(f"part {i} | {i} EUR" for i in range(100)), "table")
+    items = split([Block("table", table.locator, table.parts, metadata={"header_rows": 0, "anchor": "t"})])
+    assert sum(item.text.count("part 0 |") for item in items) == 1
+    assert {item.metadata.get("anchor") for item in items} == {"t"}
+    assert all("header_rows" not in item.metadata for item in items)
+
+
+def test_code_keeps_its_indents() -> None:
+    code = "\n".join(["def f():", *[f"    x{i} = {words(5)}" for i in range(60)]])
+    items = split([block(code, "code")])
+    assert "\n".join(item.text for item in items) == code
+
+
+def test_figures_are_items_of_their_own() -> None:
+    figure = Block(
+        "figure",
+        Span(50, 60),
+        (Part("image", media="f" * 64), Part("text", text="Figure 1: wiring", role="caption")),
+        neighbours="before\nafter",
+    )
+    items = split([block("Care", "heading", level=1), block("before"), figure, block("after")])
+    text, picture = items
+    assert text.text == "before\nafter"
+    assert picture.modality == "image"
+    assert picture.metadata == {
+        "title": "Manual",
+        "heading": "Care",
+        "context": "before\nafter",
+        "language": "en",
+    }
+    assert picture.locator == Span(50, 60)
+
+
+def test_language_is_that_of_the_passage_or_of_the_whole() -> None:
+    english = (
+        "The warranty of the relay is valid for the time that is given in the letter which came with it. " * 4
+    )
+    german = (
+        "Die Garantie des Gerätes gilt für die Zeit, die in dem Brief steht, der mit ihm gekommen ist. " * 4
+    )
+    head = [block(english.strip()), block("Anhang", "heading", level=1), block(german.strip())]
+    items = split([*head, block("Teil", "heading", level=1), block("K1")])
+    assert [item.metadata.get("language") for item in items] == ["en", "de", "en"]
+
+
+def test_ids_depend_on_place_and_splitter_not_on_the_path() -> None:
+    blocks = [block(words(50))]
+    (one,) = split(blocks)
+    moved = Source(SourceId("b/c.md"), "0" * 64, 1, "text/markdown")
+    (two,) = PassageSplitter(count).split(moved, "markdown/1", Reading(tuple(blocks), title="Manual"))
+    (three,) = split(blocks, max_tokens=100)
+    assert one.id == two.id != three.id
+
+
+def test_counting_is_batched() -> None:
+    calls = []
+
+    def counting(texts: Sequence[str]) -> list[int]:
+        calls.append(len(texts))
+        return count(texts)
+
+    blocks = [block(words(30)) for _ in range(200)] + [block(sentences(50)) for _ in range(20)]
+    PassageSplitter(counting).split(SOURCE, "text/1", Reading(tuple(blocks)))
+    assert len(calls) == 2
