@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from functools import lru_cache
 
 from mmrag.core.language_words import ENDINGS, ENGLISH_TOO, LETTERS, WORDS
 
@@ -22,7 +24,7 @@ def detect_language(text: str) -> str | None:
     Short labels ("relay wiring diagram"), code, numbers and names give None. English is never
     outvoted by a foreign word or name among its own.
     """
-    text = text[:_MAX_CHARS]
+    text = unicodedata.normalize("NFC", text[:_MAX_CHARS])
     if text.isascii():
         return _latin(text)
     scripts = _scripts(text)
@@ -97,10 +99,9 @@ def _by_letters(text: str, default: str, letters: dict[str, str]) -> str:
     return default
 
 
-_NOISE = re.compile(
-    r"`[^`]*`|\w+://\S+|\S+@\S+|\S*[\d_/\\<>{}=|#$+*]\S*|\w+(?:[.:]+\w+)+|\w*[^\W\d_A-Z][A-Z]\w*|\w+\(\S*"
-)
-"""Code, paths, addresses and names such as `a.b`, `x=1`, `camelCase`, `print()`, `M12`."""
+_QUOTED_CODE = re.compile(r"`[^`\n]*`")
+_NOISE = re.compile(r"[\d_/\\<>{}=|#$+*@]|\w[.:]+\w|[^\W\d_A-Z][A-Z]|\w\(")
+"""What marks code, paths, addresses and names: `a.b`, `x=1`, `camelCase`, `print()`, `M12`."""
 _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*['\u2019]?")
 _ENGLISH_TAILS = frozenset({"s", "t", "re", "ll", "ve", "m"})
 
@@ -167,7 +168,8 @@ _ENGLISH = {word: 0.25 if len(word) == 1 else 0.5 if word in _OWNERS else 1.0 fo
 
 def _words(text: str) -> list[str]:
     """Return the lower-case words without code and acronyms; a French or Italian elision is a word."""
-    tokens = _TOKEN.findall(_NOISE.sub(" ", text))
+    chunks = _QUOTED_CODE.sub(" ", text).split()
+    tokens = _TOKEN.findall(" ".join(chunk for chunk in chunks if not _NOISE.search(chunk)))
     shouted = [token for token in tokens if len(token) > 1 and token.isupper()]
     if len(shouted) <= 0.7 * len(tokens):
         tokens = [token for token in tokens if len(token) == 1 or not token.isupper()]
@@ -184,8 +186,12 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _marks(word: str) -> list[str]:
-    """Return the languages that a word's letters or ending point to."""
+@lru_cache(maxsize=20_000)
+def _marks(word: str) -> tuple[str, ...]:
+    """Return the languages that a word's letters or ending point to.
+
+    Kept for words seen before: without that, an eighth of a sync went here.
+    """
     found = [code for letters, codes in LETTERS if any(c in word for c in letters) for code in codes.split()]
     found += [code for code, endings in ENDINGS.items() if len(word) > 6 and word.endswith(endings)]
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,130 @@
+"""Draw where a quote stands: on a PDF's page, or on a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmrag.core.errors import Corrupt
+from mmrag.core.pdfium import PDFIUM_LOCK
+from mmrag.core.types import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_SIDE_PIXELS = 1600
+"""Longest side of an evidence picture: an A4 page at 137 dpi, sharp enough to read."""
+
+_MARKER = (255, 236, 120)
+_OUTLINE = (214, 40, 57)
+_FLAT_COLOURS = 4096
+"""A page has fewer colours and is small as PNG; a photo has more and is small as JPEG."""
+
+_PADDING_SHARE = 0.004
+
+
+def page_picture(path: Path, number: int, boxes: Sequence[Box]) -> Image:
+    """Render page `number` (1-based) of a PDF with boxes drawn on it.
+
+    Raises:
+        Corrupt: The file is no readable PDF, or has no such page.
+    """
+    import pypdfium2
+
+    with PDFIUM_LOCK:
+        try:
+            document = pypdfium2.PdfDocument(path)
+        except pypdfium2.PdfiumError as error:
+            raise Corrupt(
+                f"The PDF cannot be opened ({error}).",
+                fix="Restore the file and sync again.",
+                where=str(path),
+            ) from error
+        try:
+            if not 1 <= number <= len(document):
+                raise Corrupt(
+                    f"The PDF has {len(document)} pages, page {number} is not among them.",
+                    fix="Sync again.",
+                    where=str(path),
+                )
+            page = document[number - 1]
+            width, height = page.get_size()
+            scale = min(2.0, MAX_SIDE_PIXELS / max(width, height, 1.0))
+            image: Image = page.render(scale=scale).to_pil().convert("RGB")
+        finally:
+            document.close()
+    return draw_boxes(image, boxes)
+
+
+def media_picture(data: bytes, boxes: Sequence[Box]) -> Image:
+    """Decode a picture, turn it as its EXIF orientation says, and draw boxes on it.
+
+    Raises:
+        Corrupt: The bytes are no readable picture.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            image = ImageOps.exif_transpose(opened)
+            image.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
+            flat = _flatten(image)
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:
+        raise Corrupt(
+            f"The picture cannot be decoded ({error}).", fix="Restore the file and sync again."
+        ) from error
+    return draw_boxes(flat, boxes)
+
+
+def draw_boxes(image: Image, boxes: Sequence[Box]) -> Image:
+    """Return a copy with each box coloured as by a text marker, so that the words stay dark, and outlined."""
+    from PIL import Image, ImageChops, ImageDraw
+
+    if not boxes:
+        return image
+    width, height = image.size
+    padding = max(2, round(_PADDING_SHARE * max(width, height)))
+    line = max(2, round(max(width, height) / 600))
+    marker = Image.new("RGB", image.size, (255, 255, 255))
+    corners = []
+    for box in boxes:
+        x0 = max(0, round(box.x0 * width) - padding)
+        y0 = max(0, round(box.y0 * height) - padding)
+        x1 = min(width - 1, round(box.x1 * width) + padding)
+        y1 = min(height - 1, round(box.y1 * height) + padding)
+        if x0 < x1 and y0 < y1:
+            corners.append((x0, y0, x1, y1))
+            ImageDraw.Draw(marker).rectangle((x0, y0, x1, y1), fill=_MARKER)
+    marked = ImageChops.multiply(image.convert("RGB"), marker)
+    for place in corners:
+        ImageDraw.Draw(marked).rectangle(place, outline=_OUTLINE, width=line)
+    return marked
+
+
+def encode(image: Image) -> tuple[bytes, str]:
+    """Return a picture's bytes and their format: png for pages and drawings, jpeg for photos."""
+    buffer = io.BytesIO()
+    if image.getcolors(_FLAT_COLOURS) is None:
+        image.save(buffer, format="JPEG", quality=88)
+        return buffer.getvalue(), "jpeg"
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue(), "png"
+
+
+def _flatten(image: Image) -> Image:
+    """Put a picture with transparency on white."""
+    from PIL import Image as images
+
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = images.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return images.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
