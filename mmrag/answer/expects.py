@@ -67,7 +67,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "number",
-        rf"{_QUANTITY}\b|{_ASKED}(?:number|code|version|ratio|rate|speed|size|age|level|amount)\b",
+        # "What does code E07 mean" names its code and asks for words.
+        rf"{_QUANTITY}\b|{_ASKED}(?:number|code|version|ratio|rate|speed|size|age|level|amount)\b(?!\s+\S*\d)",
         "",
     ),
 )

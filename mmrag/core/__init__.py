@@ -1,0 +1,1 @@
+"""Nouns and contracts: standard library and numpy only."""

@@ -103,24 +103,27 @@ class Splitter(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns items and queries into vectors of one space, compared by inner product.
-
-    `identity` maps what the vectors depend on (name, revision, prompt, pooling, dtype, ...) to
-    values: two embedders with equal identities give equal vectors. `languages` holds
-    ISO 639-1 codes, None for any.
-    """
+    """Turns items and queries into vectors of one space, compared by inner product."""
 
     @property
-    def identity(self) -> Mapping[str, str]: ...
+    def identity(self) -> Mapping[str, str]:
+        """What the vectors depend on, `dim` among it; equal identities give equal vectors."""
+        ...
 
     @property
-    def modalities(self) -> frozenset[Modality]: ...
+    def modalities(self) -> frozenset[Modality]:
+        """What parts of a query it takes."""
+        ...
 
     @property
-    def languages(self) -> frozenset[str] | None: ...
+    def languages(self) -> frozenset[str] | None:
+        """The languages it knows, as ISO 639-1 codes; None for any."""
+        ...
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """The length of a vector."""
+        ...
 
     def embed_items(self, items: Sequence[Item]) -> Embeddings:
         """Embed items; row i belongs to item i, whatever the batch."""
@@ -185,6 +188,10 @@ class TextIndex(Protocol):
 
     def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k best rows a query; rows that share no term with it are not matches."""
+        ...
+
+    def commit(self) -> None:
+        """Make all changes so far visible to searches, and durable when the index is on disk."""
         ...
 
     def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:

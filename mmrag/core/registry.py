@@ -61,6 +61,4 @@ class Registry:
             if point.name == name:
                 loaded: Factory = point.load()
                 return loaded
-        raise UnknownName(
-            f"There is no {self.kind} named {name!r}.", fix=did_you_mean(name, self.names())
-        )
+        raise UnknownName(f"There is no {self.kind} named {name!r}.", fix=did_you_mean(name, self.names()))

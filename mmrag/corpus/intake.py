@@ -140,7 +140,8 @@ def record_of(
 
 def outcome(error: Exception, reader: str) -> tuple[State, str, str, bool]:
     """Turn what reading a file raised into state, reason, fix and whether to try again."""
-    if isinstance(error, Unsupported):
+    if isinstance(error, Unsupported | Empty):
+        # Empty files are no trouble: a Python tree is full of them.
         return "skipped", error.message, error.fix, False
     if isinstance(error, MmragError):
         # What is missing on this machine may be there at the next sync.

@@ -138,7 +138,6 @@ class TesseractOptions:
 
     Args:
         languages: Language packs joined by '+', such as 'eng+deu'.
-        binary: Name or path of the program.
         min_confidence: Words below are left out.
 
     Units:
@@ -146,7 +145,6 @@ class TesseractOptions:
     """
 
     languages: str = "eng"
-    binary: str = "tesseract"
     min_confidence: float = 0.3
     timeout_s: float = 120.0
 
@@ -161,14 +159,19 @@ class TesseractOptions:
 
 
 class Tesseract:
-    """The tesseract program: faster than RapidOCR on clean scans, weaker on photos and screens."""
+    """The tesseract program: faster than RapidOCR on clean scans, weaker on photos and screens.
 
-    def __init__(self, options: TesseractOptions | None = None) -> None:
+    Args:
+        program: Its name or path; no option of a recipe, since a recipe from a stranger must not run
+            programs of its choice.
+    """
+
+    def __init__(self, options: TesseractOptions | None = None, *, program: str = "tesseract") -> None:
         self._options = options or TesseractOptions()
-        path = shutil.which(self._options.binary)
+        path = shutil.which(program)
         if path is None:
             raise MissingExtra(
-                f"Tesseract needs the program {self._options.binary!r}, which is not installed.",
+                f"Tesseract needs the program {program!r}, which is not installed.",
                 fix="Run: apt-get install tesseract-ocr, or brew install tesseract",
             )
         self._path = path

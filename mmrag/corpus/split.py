@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 _VERSION = 1
 _TOP_LEVEL = 2
 _MIN_LANGUAGE_CHARS = 160
+_TABLE_CAPTION = re.compile(r"\W*(?:table|tab\.|tabelle|tableau|tabla|tabella)\s*\d.{0,200}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,9 @@ class PassageSplitter:
                 )
                 if draft is None or full or draft.page != page:
                     yield from flush()
-                    draft = _Draft(names, section, page)
+                    # Rows cut off from their caption would not say what they are rows of.
+                    caption = _caption_before(blocks, i) if piece.alone else ""
+                    draft = _Draft((*names, caption) if caption else names, section, page)
                 draft.pieces.append(piece)
         yield from flush()
         if unspoken:
@@ -305,6 +309,14 @@ def _piece(block: Block, units: Sequence[tuple[Stretch, int]], separator: str) -
         block,
         alone=block.kind == "table",
     )
+
+
+def _caption_before(blocks: Sequence[Block], table: int) -> str:
+    """Return the caption that stands right above a table: 'Table 7: Error codes'."""
+    above = blocks[table - 1] if table else None
+    if above is None or above.kind != "paragraph" or not _TABLE_CAPTION.match(above.text):
+        return ""
+    return " ".join(above.text.split())
 
 
 def _page(block: Block) -> int:

@@ -20,21 +20,13 @@ LEXICAL, DENSE = "lexical", "dense"
 _BATCH_ROWS = 2000
 
 
-class CommittingTextIndex(TextIndex, Protocol):
-    """A text index whose changes become visible, and durable on disk, by `commit`."""
-
-    def commit(self) -> None:
-        """Make all changes so far visible to searches."""
-        ...
-
-
 class TextIndexOptions(Protocol):
     """Options of a lexical index.
 
     With an `identity` (what its files depend on) it is kept on disk, without it is built when opened.
     """
 
-    def open(self, folder: Path | None) -> CommittingTextIndex:
+    def open(self, folder: Path | None) -> TextIndex:
         """Open or create the index in a folder, or in memory."""
         ...
 
@@ -69,12 +61,10 @@ def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
         return whole
     base = options.open(published.path)
     added, removed = store.changes(published.generation)
-    if not len(added) and not len(removed):
-        return base
     tail = options.open(None)
     _add(tail, store, added)
     tail.commit()
-    return _Tailed(base, tail, np.union1d(added, removed))
+    return _Published(published, base, tail, np.union1d(added, removed))
 
 
 def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
@@ -178,11 +168,14 @@ def _link_tree(source: Path, target: Path) -> None:
                 shutil.copy2(file, target / file.name)
 
 
-class _Tailed:
-    """A published text index, the rows that it does not know yet, and those it must not show."""
+class _Published:
+    """A published text index, the rows that it does not know yet, and those it must not show.
 
-    def __init__(self, base: TextIndex, tail: TextIndex, hidden: Rows) -> None:
-        self._base, self._tail, self._hidden = base, tail, hidden
+    Holding on to `Derived` keeps the files from being removed when a newer index is published.
+    """
+
+    def __init__(self, derived: Derived, base: TextIndex, tail: TextIndex, hidden: Rows) -> None:
+        self._derived, self._base, self._tail, self._hidden = derived, base, tail, hidden
 
     def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
         self._hidden = np.union1d(self._hidden, rows)
@@ -193,6 +186,8 @@ class _Tailed:
         self._tail.remove(rows)
 
     def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
+        if not len(self._hidden) and not len(self._tail):
+            return self._base.search(queries, k, allow=allow)
         old = self._base.search(queries, k + len(self._hidden), allow=allow)
         shown = ~np.isin(old.rows, self._hidden)
         new = self._tail.search(queries, k, allow=allow)
@@ -200,6 +195,9 @@ class _Tailed:
         scores = np.hstack([np.where(shown, old.scores, -np.inf), new.scores]).astype(np.float32)
         order = np.lexsort((rows, -scores), axis=1)[:, :k]
         return Matches(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+    def commit(self) -> None:
+        self._tail.commit()
 
     def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
         # The published part is nearly all of the corpus; a term only the tail knows is rare anyway.

@@ -20,6 +20,8 @@ from mmrag.answer.expects import expected
         ("When was it built?", "date"),
         ("In which week was it built?", "date"),
         ("How many lamps has it?", "number"),
+        ("Which code opens the menu?", "number"),
+        ("What does error code E07 mean?", None),
         ("Which part number has the lid?", "number"),
         ("Who may open the lid?", None),
         ("Is it loud when it runs?", "date"),

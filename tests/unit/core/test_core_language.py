@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from mmrag.core.language import detect_language
@@ -394,3 +396,15 @@ def test_only_the_beginning_of_a_long_text_is_read() -> None:
         detect_language("This is how it works and what it does. " * 200 + "und das ist nicht die " * 9000)
         == "en"
     )
+
+
+def test_accents_may_stand_apart_from_their_letters() -> None:
+    composed = "Où est l'entrée de la société à côté ?"
+    assert detect_language(unicodedata.normalize("NFD", composed)) == detect_language(composed) == "fr"
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 10**6, "`" * 10**6, "'" * 10**6, "a." * 10**6, "é" * 10**6, "(" * 10**6]
+)
+def test_hostile_text_is_harmless(text: str) -> None:
+    assert detect_language(text) in (None, "en")

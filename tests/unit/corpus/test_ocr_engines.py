@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmrag.core.errors import Corrupt, MissingExtra, NotFound
 from mmrag.core.protocols import Ocr, OcrLine
 from mmrag.core.types import Box
-from mmrag.corpus.ocr import CachedOcr, RapidOcr, TesseractOptions, _tsv_lines
+from mmrag.corpus.ocr import CachedOcr, RapidOcr, Tesseract, TesseractOptions, _tsv_lines
 
 WORDS = ["Relay wiring diagram", "Warranty: 24 months", "Supply 230 V AC"]
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
@@ -114,7 +114,7 @@ def test_a_language_pack_that_is_missing_is_named() -> None:
 
 def test_an_absent_program_is_named_with_the_way_out() -> None:
     with pytest.raises(MissingExtra, match="no-such-tesseract") as caught:
-        TesseractOptions(binary="no-such-tesseract").build()
+        Tesseract(program="no-such-tesseract")
     assert "install" in caught.value.fix
 
 

@@ -151,6 +151,16 @@ def test_tables_stay_whole_or_repeat_their_header() -> None:
     assert not any("before" in item.text or "after" in item.text for item in tables)
 
 
+def test_pieces_of_a_table_stand_under_its_caption() -> None:
+    rows = "\n".join(["Code | Meaning", *(f"E{i} | trouble {i}" for i in range(100))])
+    items = split([block("Faults", "heading", level=1), block("Table 7: Error codes"), block(rows, "table")])
+    pieces = [item for item in items if "E5" in item.text or "E99" in item.text]
+    assert len(pieces) >= 2
+    assert {item.metadata["heading"] for item in pieces} == {"Faults > Table 7: Error codes"}
+    (other, *_) = split([block("No caption at all."), block(rows, "table")])[1:]
+    assert "heading" not in other.metadata
+
+
 def test_a_table_without_header_repeats_none() -> None:
     table = block("\n".join(f"part {i} | {i} EUR" for i in range(100)), "table")
     items = split([Block("table", table.locator, table.parts, metadata={"header_rows": 0, "anchor": "t"})])

@@ -14,7 +14,7 @@ from mmrag.store import SourceRecord, Store
 from mmrag.testing import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
-WORDS = "relay warranty filter fan duct alarm bracket nozzle gasket rotor".split()
+WORDS = ["relay", "warranty", "filter", "fan", "duct", "alarm", "bracket", "nozzle", "gasket", "rotor"]
 
 
 def _item(name: str, text: str) -> Item:

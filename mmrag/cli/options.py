@@ -1,0 +1,25 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(help="The folder with your documents.", show_default=False)]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Where the index lives.  [default: FOLDER/.mmrag]")
+]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="A shipped recipe's name, or the path of a YAML file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+FilterOption = Annotated[
+    str | None,
+    typer.Option("--filter", help="Which items count, such as 'kind == \"pdf\" and page <= 3'."),
+]
+ImageOption = Annotated[
+    Path | None, typer.Option("--image", help="A picture to search with, alone or beside the words.")
+]
+KOption = Annotated[int, typer.Option("--k", "-k", min=1, help="How many hits.")]

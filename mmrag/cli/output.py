@@ -1,0 +1,82 @@
+"""Printing for people and for programs; the exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from mmrag.core.errors import ConfigError, MmragError, QueryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmrag.corpus import Progress
+
+SCHEMA = 1
+"""The version of every `--json` output; it grows only when a field changes its meaning."""
+
+
+class ExitCode(IntEnum):
+    """What the shell sees."""
+
+    OK = 0
+    FAILED = 1
+    """mmrag could not do it: a locked or damaged store, a missing model, a full disk."""
+    USAGE = 2
+    """The request is wrong: an option, a filter, a recipe, a path."""
+    NO_EVIDENCE = 3
+    """`ask` found no answer in the folder."""
+    SOURCES_FAILED = 4
+    """`sync` and `status`: the rest is indexed, but some files could not be read."""
+
+
+def print_json(command: str, fields: Mapping[str, object]) -> None:
+    """Print one JSON object with the command's name and the schema's version."""
+    document = {"command": command, "schema": SCHEMA, **fields}
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_error(error: MmragError, *, as_json: bool) -> ExitCode:
+    """Print what happened and what to do; return the exit code."""
+    code = ExitCode.USAGE if isinstance(error, ConfigError | QueryError) else ExitCode.FAILED
+    if as_json:
+        fields = {"error": type(error).__name__, "message": error.message, "fix": error.fix}
+        print_json("error", {**fields, "where": error.where, "exit_code": int(code)})
+    else:
+        place = f"{error.where}: " if error.where else ""
+        sys.stderr.write(f"error: {place}{error.message}\n  fix: {error.fix}\n")
+    return code
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a rich console; without a terminal it prints plain text and never wraps."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty())
+
+
+@contextmanager
+def sync_progress() -> Iterator[Callable[[Progress], None] | None]:
+    """Show a sync's progress on a terminal; elsewhere give None and print nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scan", total=None)
+
+        def show(progress: Progress) -> None:
+            if progress.stage == "embed":
+                return  # It counts passages of one batch; the bar counts files.
+            words = f"{progress.stage} {progress.source[-40:]}"
+            bar.update(task, description=words, completed=progress.done, total=progress.total or None)
+
+        yield show
