@@ -1,0 +1,1 @@
+"""Embedders: what turns items and questions into vectors."""
