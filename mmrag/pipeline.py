@@ -32,7 +32,7 @@ from mmrag.search import (
 from mmrag.store import SourceRecord, Store, VerifyReport, verify
 
 STORE_FOLDER = ".mmrag"
-When = Literal["always", "new", "never"]
+When = Literal["always", "new", "later", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Pipeline:
             recipe: A shipped recipe's name, or the path of a YAML file.
             store: Where the index lives; `<folder>/.mmrag` unless given.
             sync: When to bring the index up to date: "always", only if there is no index yet
-                ("new"), or "never".
+                ("new"), by a call of `sync` ("later"), or "never": then there must be one.
             rebuild: Whether to empty an existing store first.
             on_progress: Called as the sync goes on.
 
@@ -98,13 +98,14 @@ class Pipeline:
         plan = load_pipeline(recipe)
         embedder: Embedder = plan.index.embedder.build()
         place = Path(store) if store is not None else root / STORE_FOLDER
+        command = shlex.join(["mmrag", "sync", str(folder), *(["--store", str(store)] if store else [])])
         is_new = not Store.exists(place)
+        if is_new and sync == "never":
+            raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {command}")
         if is_new or rebuild:
             opened = Store.create(place, identity=embedder.identity, replace=rebuild)
         else:
-            where = ["--store", str(store)] if store is not None else []
-            command = shlex.join(["mmrag", "sync", str(folder), *where, "--rebuild"])
-            opened = Store.open(place, identity=embedder.identity, fix=command)
+            opened = Store.open(place, identity=embedder.identity, fix=f"{command} --rebuild")
         pipeline = cls(root, opened, plan, embedder)
         if sync == "always" or (sync == "new" and is_new):
             pipeline.sync(on_progress=on_progress)

@@ -40,7 +40,7 @@ def sync(
     from mmrag.pipeline import Pipeline
 
     with (
-        Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never", rebuild=rebuild) as pipeline,
+        Pipeline.from_folder(folder, recipe=recipe, store=store, sync="later", rebuild=rebuild) as pipeline,
         sync_progress() as on_progress,
     ):
         report = pipeline.sync(dry_run=dry_run, on_progress=on_progress)

@@ -73,6 +73,13 @@ def test_ask_syncs_a_folder_that_was_never_synced(tmp_path):
     assert (tmp_path / ".mmrag").is_dir()
 
 
+def test_looking_at_a_folder_without_an_index_makes_none(tmp_path):
+    for command in ("status", "verify"):
+        told = mmrag(command, tmp_path, code=2).stderr
+        assert f"mmrag sync {tmp_path}" in told
+    assert not (tmp_path / ".mmrag").exists()
+
+
 def test_no_evidence_is_an_exit_code_not_an_error(folder):
     answer = as_json("ask", folder, "Who won the chess world cup in 1987?", code=3)
     assert answer["status"] == "no_evidence"
