@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from mmrag.answer import compose_answer, write_evidence
 from mmrag.core.errors import ConfigError, MissingExtra, QueryError, did_you_mean
 from mmrag.core.filters import parse
 from mmrag.core.protocols import Answerer, Embedder, Ocr, Rows
 from mmrag.core.types import Answer, Hit, Query, SourceId
-from mmrag.corpus import READERS, Progress, SyncReport, sync
+from mmrag.corpus import READERS, Progress, SyncReport, is_complete, staleness, sync
 from mmrag.index.published import open_dense, open_lexical, publish
 from mmrag.recipes import PipelineRecipe, load_pipeline
 from mmrag.search import (
@@ -32,6 +34,10 @@ from mmrag.search import (
 from mmrag.store import SourceRecord, Store, VerifyReport, verify
 
 STORE_FOLDER = ".mmrag"
+MAX_QUESTION_CHARACTERS = 20_000
+"""Some 10 pages; a longer one takes many seconds and is a file given by mistake."""
+PUBLISH_SECONDS = 15.0
+"""How often a running sync publishes its derived indexes: each time costs about as long as a commit."""
 When = Literal["always", "new", "later", "never"]
 
 
@@ -90,15 +96,22 @@ class Pipeline:
             ConfigError: The folder or recipe does not exist, or an extra is missing.
             IdentityMismatch: The store was built with another embedder.
         """
-        root = Path(folder)
-        if not root.is_dir():
+        root = _path(folder, "folder")
+        if not os.path.isdir(root):
             raise ConfigError(
                 f"There is no folder {str(folder)!r}.", fix="Name a folder that holds your documents."
             )
+        if sync not in get_args(When):
+            raise ConfigError(f"There is no sync={sync!r}.", fix=did_you_mean(str(sync), get_args(When)))
         plan = load_pipeline(recipe)
         embedder: Embedder = plan.index.embedder.build()
-        place = Path(store) if store is not None else root / STORE_FOLDER
-        command = shlex.join(["mmrag", "sync", str(folder), *(["--store", str(store)] if store else [])])
+        place = _path(store, "store") if store is not None else root / STORE_FOLDER
+        if _is_inside(root, place):
+            raise ConfigError(
+                f"The store {str(place)!r} would hold the folder that it is made of.",
+                fix="Choose another place with --store, or leave it out.",
+            )
+        command = _sync_command(root, place)
         is_new = not Store.exists(place)
         if is_new and sync == "never":
             raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {command}")
@@ -107,8 +120,12 @@ class Pipeline:
         else:
             opened = Store.open(place, identity=embedder.identity, fix=f"{command} --rebuild")
         pipeline = cls(root, opened, plan, embedder)
-        if sync == "always" or (sync == "new" and is_new):
-            pipeline.sync(on_progress=on_progress)
+        try:
+            if sync == "always" or (sync == "new" and is_new):
+                pipeline.sync(on_progress=on_progress)
+        except BaseException:
+            pipeline.close()
+            raise
         return pipeline
 
     def sync(
@@ -120,6 +137,18 @@ class Pipeline:
             Locked: Another process is syncing; the message names it.
         """
         index = self.recipe.index
+        published = time.monotonic()
+
+        def publish_now() -> None:
+            publish(self.store, index.dense, index.lexical, self._embedder.dim)
+
+        def on_commit(_: int) -> None:
+            # What is not published is indexed in memory by whoever searches meanwhile.
+            nonlocal published
+            if time.monotonic() - published >= PUBLISH_SECONDS:
+                publish_now()
+                published = time.monotonic()
+
         report = sync(
             self.folder,
             self.store,
@@ -129,9 +158,10 @@ class Pipeline:
             ocr=self._ocr_if_installed(),
             dry_run=dry_run,
             on_progress=on_progress,
+            on_commit=on_commit,
         )
         if not dry_run:
-            publish(self.store, index.dense, index.lexical, self._embedder.dim)
+            publish_now()
         return report
 
     def search(
@@ -155,8 +185,10 @@ class Pipeline:
     ) -> Explanation:
         """Search, and keep what each lane found, what it cost and which lane was left out."""
         wanted, notes = self._query(query, image)
-        found = self._current().retriever.explain(wanted, k, allow=self._allowed(filter))
-        return replace(found, notes=(*notes, *found.notes))
+        with self.store.snapshot():
+            found = self._current().retriever.explain(wanted, k, allow=self._allowed(filter))
+            own = self.warnings({hit.item.source for hit in found.hits})
+        return replace(found, notes=(*notes, *found.notes, *own))
 
     def ask(
         self, question: str | Query, *, filter: str | None = None, image: str | Path | None = None
@@ -166,17 +198,20 @@ class Pipeline:
         Raises:
             QueryError: The question is empty, or the filter cannot be parsed.
         """
-        snapshot = self._current()
         query, notes = self._query(question, image)
-        found = snapshot.retriever.explain(query, self.recipe.evidence, allow=self._allowed(filter))
-        return compose_answer(
-            query,
-            found.hits,
-            snapshot.answerer,
-            notes=(*notes, *found.notes),
-            steps=found.steps,
-            root=snapshot.root,
-        )
+        with self.store.snapshot():
+            current = self._current()
+            found = current.retriever.explain(query, self.recipe.evidence, allow=self._allowed(filter))
+            answer = compose_answer(
+                query,
+                found.hits,
+                current.answerer,
+                notes=(*notes, *found.notes),
+                steps=found.steps,
+                root=current.root,
+            )
+            own = self.warnings({citation.item.source for citation in answer.citations})
+        return replace(answer, notes=(*answer.notes, *own))
 
     def why_not(
         self,
@@ -192,16 +227,17 @@ class Pipeline:
         Raises:
             QueryError: The source was never seen; the fix suggests a near name.
         """
-        record = self._source(source)
         wanted, _ = self._query(query, image)
-        return why_not(
-            self._current().retriever,
-            wanted,
-            self.store.rows_of(record.source.id),
-            record,
-            k,
-            allow=self._allowed(filter),
-        )
+        with self.store.snapshot():
+            record = self._source(source)
+            return why_not(
+                self._current().retriever,
+                wanted,
+                self.store.rows_of(record.source.id),
+                record,
+                k,
+                allow=self._allowed(filter),
+            )
 
     def write_evidence(self, answer: Answer, folder: str | Path, *, question: str = "") -> list[Path]:
         """Write an answer's evidence for people: `index.html`, and pages with the quotes marked.
@@ -211,7 +247,7 @@ class Pipeline:
         """
         return write_evidence(
             answer,
-            Path(folder),
+            _path(folder, "folder"),
             open_media=lambda source: self.folder / source,
             blob=self.store.blob,
             question=question,
@@ -220,6 +256,8 @@ class Pipeline:
 
     def without_refusal(self) -> Pipeline:
         """Return a pipeline over the same store that answers whatever it is asked: for calibration.
+
+        Closing either of the two closes the store of both.
 
         Raises:
             ConfigError: The recipe's answerer knows no refusal.
@@ -241,6 +279,30 @@ class Pipeline:
         """Return every file of the folder with its state and reason, sorted by path."""
         return self.store.sources()
 
+    def warnings(self, sources: Iterable[SourceId] | None = None) -> list[str]:
+        """Say what of the index is not as the folder is now; nothing when a sync has nothing to do.
+
+        Args:
+            sources: Only these files are looked at; all that are known unless given. New files are
+                not looked for.
+        """
+        found = []
+        wanted = None if sources is None else set(sources)
+        for record in self.store.sources() if wanted is None else map(self.store.source, sorted(wanted)):
+            if record is not None and (said := staleness(self.folder, record)):
+                found.append(f"{said} Run: {self.sync_command}")
+        if not is_complete(self.store):
+            found.append(
+                "Not all files are indexed yet: a sync is at work, or was stopped before its end. "
+                f"Run: {self.sync_command}"
+            )
+        return found
+
+    @property
+    def sync_command(self) -> str:
+        """The command that brings this pipeline's index up to date."""
+        return _sync_command(self.folder, self.store.path)
+
     def close(self) -> None:
         """Release the store."""
         self.store.close()
@@ -254,9 +316,19 @@ class Pipeline:
         self.close()
 
     def _query(self, query: str | Query, image: str | Path | None) -> tuple[Query, tuple[str, ...]]:
-        wanted = query if isinstance(query, Query) else Query.of(query.strip(), image=image)
+        if not isinstance(query, str | Query):
+            raise QueryError(f"A question is no {type(query).__name__}.", fix="Ask in words, or a Query.")
+        if isinstance(query, str):
+            wanted = Query.of(query.strip(), image=image)
+        else:
+            wanted = replace(query, parts=(*query.parts, *Query.of(image=image).parts))
         if not wanted.parts:
             raise QueryError("The question is empty.", fix="Ask in words, or give an image.")
+        if len(wanted.text) > MAX_QUESTION_CHARACTERS:
+            raise QueryError(
+                f"The question has {len(wanted.text)} characters, more than {MAX_QUESTION_CHARACTERS}.",
+                fix="Ask in fewer words.",
+            )
         return words_for_pictures(wanted, self._embedder.modalities, self._ocr_engine)
 
     def _allowed(self, filter: str | None) -> Rows | None:
@@ -278,6 +350,9 @@ class Pipeline:
         return None
 
     def _source(self, name: str) -> SourceRecord:
+        if not isinstance(name, str):
+            raise QueryError(f"{name!r} names no source.", fix="Give the name that `status` shows.")
+        name = name.encode("utf-8", "replace").decode()  # SQLite takes no half characters.
         record = self.store.source(SourceId(name))
         if record is not None:
             return record
@@ -291,11 +366,21 @@ class Pipeline:
         )
 
     def _current(self) -> _Snapshot:
-        with self._lock, self.store.snapshot():
+        with self.store.snapshot():
             generation = self.store.generation
-            if self._snapshot is None or self._snapshot.generation != generation:
-                self._snapshot = self._open(generation)
-            return self._snapshot
+            current = self._snapshot
+            if current is not None and current.generation == generation:
+                return current
+            # While one thread opens the new state, the others go on with the last one.
+            if not self._lock.acquire(blocking=current is None):
+                assert current is not None
+                return current
+            try:
+                if self._snapshot is None or self._snapshot.generation != generation:
+                    self._snapshot = self._open(generation)
+                return self._snapshot
+            finally:
+                self._lock.release()
 
     def _open(self, generation: int) -> _Snapshot:
         index, embedder = self.recipe.index, self._embedder
@@ -307,3 +392,21 @@ class Pipeline:
         retriever = HybridRetriever(lanes, search.fusion, self.store.items, depth=search.depth)
         answerer = self.recipe.answer.build(embedder, lexical)
         return _Snapshot(generation, self.store.root, retriever, answerer)
+
+
+def _sync_command(folder: Path, store: Path) -> str:
+    elsewhere = [] if store == folder / STORE_FOLDER else ["--store", str(store)]
+    return shlex.join(["mmrag", "sync", str(folder), *elsewhere])
+
+
+def _path(value: object, what: str) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ConfigError(f"{value!r} is not the path of a {what}.", fix="Give a path as text.")
+    return Path(value)
+
+
+def _is_inside(folder: Path, store: Path) -> bool:
+    try:
+        return folder.resolve().is_relative_to(store.resolve())
+    except (OSError, RuntimeError):
+        return False  # A loop of links, or a name that cannot be: opening it says so.

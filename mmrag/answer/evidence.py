@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         for name, data in files.items():
             (folder / name).write_bytes(data)
     except OSError as error:
-        kind = OutOfSpace if error.errno == 28 else StoreError
+        kind = OutOfSpace if error.errno == errno.ENOSPC else StoreError
         raise kind(
             f"The evidence cannot be written ({error.strerror or error}).",
             fix="Give another folder with --evidence.",

@@ -130,7 +130,7 @@ def _others(hits: Sequence[Hit], *, cited: bool) -> str:
 def _foot(answer: Answer) -> str:
     root = f" State of the index: <code>{escape(answer.root[:16])}</code>." if answer.root else ""
     return (
-        "</main>\n<footer><p>Each quote was compared with its source word for word by mmrag."
+        "</main>\n<footer><p>Each quote stands word for word in the text that mmrag read from its source."
         f"{root}</p></footer>"
     )
 

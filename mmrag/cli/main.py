@@ -11,7 +11,7 @@ import typer
 from mmrag import __version__
 from mmrag.cli import admin, questions, recipes, sources
 from mmrag.cli.output import print_error
-from mmrag.core.errors import MmragError
+from mmrag.core.errors import MmragError, StoreError
 
 app = typer.Typer(
     name="mmrag",
@@ -50,9 +50,15 @@ def main() -> None:
     except MmragError as error:
         sys.exit(print_error(error, as_json="--json" in sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What was committed is kept; run the command again to go on.\n")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away (`mmrag search ... | head`): not our error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as refused:
+        # What no room foresaw, such as a folder that is deleted under our feet.
+        where = str(refused.filename) if refused.filename is not None else None
+        unread = StoreError(
+            f"The system refused: {refused.strerror or refused}.", fix="Mend that and run again.", where=where
+        )
+        sys.exit(print_error(unread, as_json="--json" in sys.argv[1:]))

@@ -63,13 +63,29 @@ def console(*, stderr: bool = False) -> Console:
 @contextmanager
 def sync_progress() -> Iterator[Callable[[Progress], None] | None]:
     """Show a sync's progress on a terminal; elsewhere give None and print nothing."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    try:
+        if sys.stderr.isatty():
+            with _bar() as show:
+                yield show
+        else:
+            yield None
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. What was committed is kept; the next sync goes on from there.\n")
+        raise
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bar(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("scan", total=None)
 

@@ -170,22 +170,17 @@ def _print_notes(out: Console, notes: tuple[str, ...]) -> None:
 
 
 def _print_explanation(found: Explanation) -> None:
-    from rich.table import Table
-
     from mmrag.answer import describe_hit
 
     out = console()
-    names = [lane.name for lane in found.lanes]
-    table = Table("rank", "score", *names, "where", box=None, header_style="bold")
     for rank, hit in enumerate(found.hits, 1):
-        cells = [
-            f"{hit.scores[name]:.3f} (#{hit.ranks[name]})" if name in hit.ranks else "-" for name in names
-        ]
-        table.add_row(str(rank), f"{hit.score:.3f}", *cells, describe_hit(hit))
-    out.print(table)
-    for lane in found.lanes:
-        if not lane.used:
-            out.print(f"lane {lane.name} was left out: {lane.reason}", style="yellow", markup=False)
+        out.print(f"[bold]{rank:2}[/]  {hit.score:.3f}  ", end="")
+        out.print(describe_hit(hit), style="cyan", markup=False)
+        for lane in found.lanes:
+            if lane.name in hit.ranks:
+                place = f"rank {hit.ranks[lane.name]}, score {hit.scores[lane.name]:.3f}"
+                out.print(f"      {lane.name:8} {place}", markup=False)
+        out.print(f"      {_snippet(hit)}", style="dim", markup=False)
     _print_notes(out, found.notes)
     out.print("  ".join(f"{step.name} {step.ms:.1f} ms" for step in found.steps), style="dim", markup=False)
 

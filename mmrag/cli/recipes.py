@@ -27,9 +27,11 @@ def list_(as_json: JsonOption = False) -> None:
         rows = [{**asdict(info), "path": str(info.path)} for info in found]
         print_json("recipe list", {"recipes": rows})
         return
-    table = Table("name", "kind", "needs", "what it is for", box=None, header_style="bold")
+    table = Table("name", "needs", "what it is for", box=None, header_style="bold")
     for info in found:
-        table.add_row(info.name, info.kind, ", ".join(info.needs) or "-", info.description)
+        # `show` and `check` take a bare name for a pipeline.
+        name = info.name if info.kind == "pipeline" else f"indexes/{info.name}"
+        table.add_row(name, ", ".join(info.needs) or "-", info.description)
     console().print(table)
 
 

@@ -55,12 +55,12 @@ def sync(
 def status(
     folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what is indexed, problems first."""
+    """Show what each file gave, problems last."""
     from mmrag.corpus import troubles_of
     from mmrag.pipeline import Pipeline
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
-        records = pipeline.sources()
+        records, warnings = pipeline.sources(), pipeline.warnings()
         items = pipeline.store.count()
         state = {
             "items": items,
@@ -70,7 +70,10 @@ def status(
         }
     counts = Counter(record.state for record in records)
     if as_json:
-        print_json("status", {"states": counts, **state, "sources": [_record_as_dict(r) for r in records]})
+        print_json(
+            "status",
+            {"states": counts, **state, "notes": warnings, "sources": [_record_as_dict(r) for r in records]},
+        )
     else:
         out = console()
         for record in records:
@@ -78,6 +81,8 @@ def status(
                 out.print(f"{record.source.id}: {_gave(record)}", markup=False)
         _print_troubles(out, troubles_of(records))
         out.print(_summary(counts, items), markup=False)
+        for warning in warnings:
+            out.print(f"note: {warning}", style="yellow", markup=False)
     if counts["failed"]:
         raise typer.Exit(ExitCode.SOURCES_FAILED)
 
@@ -86,6 +91,7 @@ def _report_as_dict(report: SyncReport) -> dict[str, Any]:
     return {
         "dry_run": report.dry_run,
         "plan": report.plan.counts,
+        "changes": report.plan.sources,
         "states": dict(report.states),
         "troubles": [asdict(trouble) for trouble in report.troubles],
         "items": report.items,
@@ -115,7 +121,12 @@ def _record_as_dict(record: SourceRecord) -> dict[str, Any]:
 
 def _print_report(report: SyncReport) -> None:
     out = console()
-    _print_troubles(out, report.troubles)
+    if report.dry_run:
+        for kind, names in report.plan.sources.items():
+            for name in names:
+                out.print(f"{kind}: {name}", markup=False)
+    else:
+        _print_troubles(out, report.troubles)
     verb = "would be" if report.dry_run else "were"
     counts = report.plan.counts
     changes = [f"{counts[name]} {name}" for name in counts if name != "unchanged" and counts[name]]

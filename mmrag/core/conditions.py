@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from operator import ge, gt, le, lt
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from mmrag.core.types import Item, Page, Scalar, Source
 
@@ -51,6 +52,7 @@ META = "meta."
 """Prefix of fields that are an item's own metadata: untyped."""
 ORDER_OPS: tuple[Op, ...] = ("<", "<=", ">", ">=")
 TEXT_OPS: tuple[Op, ...] = ("contains", "startswith", "endswith", "matches")
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType({"<": lt, "<=": le, ">": gt, ">=": ge})
 PLAIN_KEY = r"[^\W\d][\w.-]*"
 """Metadata keys that need no quotes."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -132,9 +134,10 @@ class Compare(Filter):
         right = wanted[0]
         if value_type(left) != value_type(right):
             return False
-        if isinstance(left, str) and isinstance(right, str) and self.op in TEXT_OPS:
-            return text_test(self.field, self.op)(left, right)
-        return _ordered(self.op, left, right)
+        if self.op in TEXT_OPS:
+            same = isinstance(left, str) and isinstance(right, str)
+            return same and text_test(self.field, self.op)(str(left), str(right))
+        return _ORDER[self.op](left, right)
 
     def __str__(self) -> str:
         name = self.field
@@ -180,19 +183,6 @@ def text_test(field: str, op: str) -> Callable[[str, str], bool]:
 def value_type(value: object) -> Literal["boolean", "text", "number"]:
     """Return the type of a scalar as filters see it."""
     return "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
-
-
-def _ordered(op: str, left: Scalar, right: Scalar) -> bool:
-    if isinstance(left, str) or isinstance(right, str):
-        a, b = str(left), str(right)
-        return a < b if op == "<" else a <= b if op == "<=" else a > b if op == ">" else a >= b
-    return (
-        left < right
-        if op == "<"
-        else left <= right
-        if op == "<="
-        else (left > right if op == ">" else left >= right)
-    )
 
 
 def _contains(value: str, wanted: str) -> bool:

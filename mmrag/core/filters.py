@@ -63,6 +63,8 @@ def parse(text: str) -> Filter:
         BadFilter: The text is no filter, or compares values of different types.
         UnknownField: It names a field that does not exist.
     """
+    if not isinstance(text, str):
+        raise BadFilter(f"A filter is no {type(text).__name__}.", fix="Write it as text.", where="filter")
     if not text.strip():
         raise BadFilter("The filter is empty.", fix='Write a test: kind == "pdf".', where="filter")
     parser = _Parser(text, _tokens(text))

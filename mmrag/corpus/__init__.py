@@ -2,6 +2,16 @@
 
 from mmrag.corpus.readers import READERS, detect
 from mmrag.corpus.report import Progress, SyncReport, Trouble, troubles_of
-from mmrag.corpus.sync import sync
+from mmrag.corpus.sync import is_complete, staleness, sync
 
-__all__ = ["READERS", "Progress", "SyncReport", "Trouble", "detect", "sync", "troubles_of"]
+__all__ = [
+    "READERS",
+    "Progress",
+    "SyncReport",
+    "Trouble",
+    "detect",
+    "is_complete",
+    "staleness",
+    "sync",
+    "troubles_of",
+]

@@ -95,6 +95,8 @@ class Intaker:
             stamp, fix = replace(stamp, again=True), _AGAIN
         if problems:
             state = "partial" if items else "failed"
+            if not items:
+                fix = fix or "Mend that, or list the file in .mmragignore."
         record = record_of(file, media_type, stamp, state, " ".join(problems), fix)
         record = replace(
             record,

@@ -37,6 +37,9 @@ _BUNDLES = (
 """What the wheels of rapidocr 3.x carry (detection, recognition, turned lines), newest first. Without
 explicit paths rapidocr fetches what it misses from a server."""
 
+_THINNEST = 17
+"""rapidocr rounds sides to multiples of 32; one below this becomes 0."""
+
 _KIND = "ocr/1"
 """The format of cached lines; a reader of the cache ignores other ones."""
 
@@ -94,6 +97,8 @@ class RapidOcr:
         """
         picture = open_picture(image, max_pixels=MAX_PIXELS)
         pixels = np.asarray(upright(picture, near=self._options.max_side))[:, :, ::-1]
+        if _is_thread(pixels.shape[:2], self._options.max_side):
+            return ()
         with self._lock:
             found = self._load()(np.ascontiguousarray(pixels))
         if found.boxes is None or not len(found.boxes):
@@ -257,14 +262,24 @@ class CachedOcr:
         return lines
 
 
+def _is_thread(shape: Sequence[int], max_side: int) -> bool:
+    """Tell whether a picture is so long and thin that rapidocr, scaling it down, finds no pixel left."""
+    longest, shortest = max(shape), min(shape)
+    return longest > max_side and shortest * max_side <= _THINNEST * longest
+
+
 def _bundled(folder: Path) -> tuple[Path, Path, Path]:
     for detection, recognition, turned in _BUNDLES:
         paths = (folder / detection, folder / recognition, folder / turned)
         if all(path.is_file() for path in paths):
             return paths
+    # A release with other names: clear as long as it carries one model of each kind.
+    found = [sorted(folder.glob(f"*_{kind}[_.]*onnx")) for kind in ("det", "rec", "cls")]
+    if all(len(paths) == 1 for paths in found):
+        return found[0][0], found[1][0], found[2][0]
     raise NotFound(
         f"rapidocr {version('rapidocr')} carries none of the models that mmrag knows.",
-        fix="Run: pip install -U 'mmrag[ocr]'",
+        fix="Run: pip install 'rapidocr==3.10.0'",
     )
 
 

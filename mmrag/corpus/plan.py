@@ -115,6 +115,12 @@ class Plan:
     unchanged: int = 0
 
     @property
+    def sources(self) -> dict[str, list[str]]:
+        """The names in each list that holds any; a move as 'old -> new'."""
+        lists = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unchanged"}
+        return {name: [_name(entry) for entry in entries] for name, entries in lists.items() if entries}
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many sources each list holds."""
         named = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -222,3 +228,11 @@ def _must_read(record: SourceRecord, name: str, versions: Versions) -> bool:
 
 def _id(file: Hashed) -> str:
     return file.found.id
+
+
+def _name(entry: Hashed | Move | Found | SourceId) -> str:
+    if isinstance(entry, Hashed):
+        return entry.found.id
+    if isinstance(entry, Move):
+        return f"{entry.old.source.id} -> {entry.new.found.id}"
+    return entry.id if isinstance(entry, Found) else entry

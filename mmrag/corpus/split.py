@@ -22,6 +22,8 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 _VERSION = 1
 _TOP_LEVEL = 2
 _MIN_LANGUAGE_CHARS = 160
+_MAX_TOKEN_CHARS = 40
+"""No text has so many characters a token: a longer one is cut without being counted first."""
 _TABLE_CAPTION = re.compile(r"\W*(?:table|tab\.|tabelle|tableau|tabla|tabella)\s*\d.{0,200}$", re.IGNORECASE)
 
 
@@ -127,7 +129,10 @@ class PassageSplitter:
         stretches = {
             i: joined(block.parts) for i, block in enumerate(blocks) if block.kind != "figure" and block.text
         }
-        counts = self._counted(list(stretches.values()))
+        # A table of 100 MB must not be one text for the tokenizer: its lines are counted one by one below.
+        near = {i: s for i, s in stretches.items() if len(s.text) <= _MAX_TOKEN_CHARS * self._max}
+        known = dict(zip(near, self._counted(list(near.values())), strict=True))
+        counts = [known.get(i, self._max + 1) for i in stretches]
         long = [
             i for i, n in zip(stretches, counts, strict=True) if n > self._max and blocks[i].kind != "heading"
         ]

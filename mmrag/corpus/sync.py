@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from mmrag.corpus.report import Progress, SyncReport, states_of, troubles_of
 from mmrag.corpus.scan import scan
 from mmrag.store import SourceRecord, Store, Writer
 
-_CACHE, _LOOKED = "sync", "looked"
+_CACHE, _LOOKED, _UNFINISHED = "sync", "looked", "unfinished"
 
 
 def sync(
@@ -96,10 +97,28 @@ def sync(
             lambda path: signature(folder, path, digests),
         )
         applier = Applier(writer, embedder, records, tell, on_commit or _silent, clock)
+        writer.cache(_CACHE, _UNFINISHED, b"1")
         with applier.keeping_what_is_done():
             applier.apply(plan, intaker)
+        writer.cache(_CACHE, _UNFINISHED, b"")
         _keep_look(writer, started)
     return _report(store, store.sources(), plan, clock() - started, applier)
+
+
+def is_complete(store: Store) -> bool:
+    """Whether the last sync that had something to do came to its end."""
+    return not store.cached(_CACHE, _UNFINISHED)
+
+
+def staleness(folder: Path, record: SourceRecord) -> str | None:
+    """Say what happened to a source's file since it was indexed; None when nothing did."""
+    try:
+        status = os.stat(folder / record.source.id)
+    except OSError:
+        return f"{record.source.id} is no longer there, or cannot be read."
+    if (status.st_size, status.st_mtime_ns) != (record.source.size, record.mtime_ns):
+        return f"{record.source.id} was written to after it was indexed."
+    return None
 
 
 def _plan(folder: Path, files: Sequence[Hashed], records: Sequence[SourceRecord], now: Versions) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,11 @@ def load_questions(path: Path) -> list[Question]:
     Raises:
         ConfigError: The file cannot be read, or a line is not a question; `where` names the line.
     """
+    # A pipe or device would be waited for, or read, without end.
+    if os.path.exists(path) and not path.is_file():
+        raise ConfigError(
+            "The questions are not a file.", fix="Give a UTF-8 file of JSON lines.", where=str(path)
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -133,6 +139,10 @@ def _object(line: str, where: str) -> dict[str, Any]:
             f"The line is not JSON ({error.msg}, column {error.colno}).",
             fix="Write one JSON object a line.",
             where=where,
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(
+            "The line is nested too deeply.", fix="Write one JSON object a line.", where=where
         ) from error
     if not isinstance(values, dict):
         raise ConfigError("The line is not a JSON object.", fix='Write {"id": ..., ...}.', where=where)

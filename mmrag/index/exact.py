@@ -33,10 +33,6 @@ class ExactOptions:
         """Return an empty index."""
         return ExactIndex(dim)
 
-    def over(self, rows: Rows, embeddings: Embeddings) -> ExactIndex:
-        """Search embeddings where they lie, without a copy; `rows` rise strictly."""
-        return ExactIndex.over(rows, embeddings)
-
     def load(self, folder: Path) -> ExactIndex:
         """Open a saved index, memory-mapped."""
         return ExactIndex.load(folder)

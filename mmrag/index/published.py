@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrag.core.errors import Damaged
 from mmrag.core.fields import SearchText, search_text
 from mmrag.core.protocols import Index, Rows, TextIndex
 from mmrag.core.types import Matches
@@ -54,7 +55,7 @@ def publish(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: i
 def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
     """Open the published lexical index; rows newer than it are indexed in memory beside it."""
     published = _usable(store, LEXICAL, _stamp(options))
-    if published is None:
+    if published is None or _is_damaged(options.open, published):
         whole = options.open(None)
         _add(whole, store, store.rows())
         whole.commit()
@@ -71,7 +72,7 @@ def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
     """Open the published dense index and add what is newer, or build it over the stored vectors."""
     stamp = _stamp(options)
     published = None if stamp is None else _usable(store, DENSE, {**store.identity, **stamp})
-    if published is None:
+    if published is None or _is_damaged(options.load, published):
         return _built(store, options, dim)
     index = options.load(published.path)
     _catch_up(index, store, published.generation)
@@ -88,9 +89,26 @@ def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived
     return published if published is not None and published.stamp == stamp else None
 
 
+def _is_damaged(load: Callable[[Path], object], published: Derived) -> bool:
+    """Tell whether files of the right names and sizes hold something else: they are built again."""
+    try:
+        load(published.path)
+    except Damaged:
+        return True
+    return False
+
+
+def _base(store: Store, name: str, stamp: Mapping[str, str], generation: int) -> Derived | None:
+    """Return the published index to go on from; one ahead of its catalog (restored from a backup) is none."""
+    old = _usable(store, name, stamp)
+    return old if old is not None and old.generation <= generation else None
+
+
 def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str, str]) -> None:
     generation = store.generation
-    old = _usable(store, LEXICAL, stamp)
+    old = _base(store, LEXICAL, stamp, generation)
+    if old is not None and _is_damaged(options.open, old):
+        old = None
     if old is not None and old.generation == generation:
         return
 
@@ -109,7 +127,9 @@ def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str
 
 def _publish_dense(store: Store, options: IndexOptions, stamp: Mapping[str, str], dim: int) -> None:
     generation = store.generation
-    old = _usable(store, DENSE, stamp)
+    old = _base(store, DENSE, stamp, generation)
+    if old is not None and _is_damaged(options.load, old):
+        old = None
     if old is not None and old.generation == generation:
         return
 
@@ -191,10 +211,24 @@ class _Published:
         old = self._base.search(queries, k + len(self._hidden), allow=allow)
         shown = ~np.isin(old.rows, self._hidden)
         new = self._tail.search(queries, k, allow=allow)
+        as_in_base = np.array([self._scale(query) for query in queries], np.float32)[:, None]
+        new = Matches(new.rows, new.scores * as_in_base)
         rows = np.hstack([np.where(shown, old.rows, -1), new.rows])
         scores = np.hstack([np.where(shown, old.scores, -np.inf), new.scores]).astype(np.float32)
         order = np.lexsort((rows, -scores), axis=1)[:, :k]
         return Matches(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+    def _scale(self, query: str) -> float:
+        """Return what a score of the tail is worth beside those of the published part.
+
+        BM25 adds up idf, and in a tail of one item every word is frequent: unscaled, a new item that
+        alone holds the query's words stood behind all old ones that hold one of them.
+        """
+        terms = list(dict.fromkeys(self._base.analyze(query)))
+        nowhere = self._tail.idf([""])
+        own = self._tail.idf(terms)
+        known = own < nowhere
+        return float(self._base.idf(terms)[known].sum() / own[known].sum()) if known.any() else 1.0
 
     def commit(self) -> None:
         self._tail.commit()

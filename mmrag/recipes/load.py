@@ -234,6 +234,8 @@ class _Loader:
 
 
 def _find(name_or_path: str | Path, kind: Kind) -> Path:
+    if not isinstance(name_or_path, str | Path):
+        raise UnknownName(f"{name_or_path!r} names no recipe.", fix="See: mmrag recipe list")
     if isinstance(name_or_path, Path) or name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
         if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,24 +95,19 @@ class HybridRetriever:
         """
         return list(self.explain(query, k, allow=allow).hits)
 
-    def explain(
-        self, query: Query, k: int, *, allow: Rows | None = None, notes: Sequence[str] = ()
-    ) -> Explanation:
+    def explain(self, query: Query, k: int, *, allow: Rows | None = None) -> Explanation:
         """Return at most k hits with what each lane did, in how many milliseconds.
-
-        `notes` come before those of the search.
 
         Raises:
             QueryError: The query is empty, or k is below 1.
             UnsupportedModality: No lane takes what the query holds.
         """
-        if k < 1:
-            raise QueryError(f"A search for k={k} results finds nothing.", fix="Ask for k of at least 1.")
+        if not isinstance(k, int) or k < 1:
+            raise QueryError(f"A search for k={k!r} results finds nothing.", fix="Ask for k of at least 1.")
         reports = self.reports(query)
         clock = _Clock()
-        found = list(islice(self.found(query, allow=allow, clock=clock), k))
-        notes = [*notes]
-        notes += [f"Without the {report.name} lane: {report.reason}" for report in reports if not report.used]
+        found = list(islice(self.found(query, allow=allow, clock=clock), min(k, sys.maxsize)))
+        notes = [f"Searched without the {report.name} lane. {report.reason}" for report in reports if not report.used]
         notes += [report.reason for report in reports if report.used and report.reason]
         if allow is not None and len(allow) == 0:
             notes.append("The filter leaves no item to search.")

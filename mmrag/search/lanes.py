@@ -74,11 +74,14 @@ class DenseLane:
             return "The query is empty."
         language = self._detect(seen.text)
         if language is not None and language not in known:
-            return f"The query is in {language!r}; the embedder {self._who} knows {_join(known)} only."
+            return (
+                f"The question is in a language ({language}) that the embedder {self._who} does not know "
+                f"(it knows {_join(known)})."
+            )
         if self._corpus_languages and not self._corpus_languages & known:
             return (
-                f"The corpus is in {_join(self._corpus_languages)}; the embedder {self._who} knows "
-                f"{_join(known)} only."
+                f"The documents are in languages ({_join(self._corpus_languages)}) that the embedder "
+                f"{self._who} does not know (it knows {_join(known)})."
             )
         return None
 

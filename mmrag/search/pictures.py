@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mmrag.core.errors import QueryError, UnsupportedModality
+from mmrag.core.errors import QueryError, SourceError, UnsupportedModality
 from mmrag.core.protocols import Ocr
 from mmrag.core.types import Modality, Part, Query
 
@@ -56,10 +57,16 @@ def _read(path: Path, ocr: Ocr | None) -> str:
             "This recipe reads no text in pictures (it names no OCR).",
             fix="Use a recipe with `ocr: {type: rapidocr}`, such as `default`.",
         )
+    # A pipe or device would be waited for, or read, without end.
+    if "\0" in str(path) or (os.path.exists(path) and not path.is_file()):
+        raise QueryError("The picture is not a file.", fix="Check the path.", where=str(path))
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        lines = ocr.read(path.read_bytes())
+    except (OSError, SourceError) as error:
+        reason = error.message if isinstance(error, SourceError) else f"{error.strerror}."
         raise QueryError(
-            f"The picture cannot be opened: {error.strerror}.", fix="Check the path.", where=str(path)
+            f"The picture cannot be opened: {reason}",
+            fix="Give the path of a PNG, JPEG, WebP, TIFF, GIF or BMP file.",
+            where=str(path),
         ) from error
-    return " ".join(line.text for line in ocr.read(data) if line.confidence >= MIN_CONFIDENCE)
+    return " ".join(line.text for line in lines if line.confidence >= MIN_CONFIDENCE)

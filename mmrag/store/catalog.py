@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mmrag.core.errors import Damaged, Locked, NeedsMigration, StoreError, Unsupported
@@ -94,7 +96,13 @@ SELECT_SOURCE = (
 
 
 def create_catalog(path: Path, identity: Mapping[str, str]) -> None:
-    """Write an empty catalog; `path` exists only once it is whole."""
+    """Write an empty catalog; `path` exists only once it is whole.
+
+    What an earlier catalog named is removed: generations, rows and segments are counted from 1 anew, so
+    that a derived index which outlived its catalog would answer with other items.
+    """
+    for folder in ("derived", "vectors"):
+        shutil.rmtree(path.with_name(folder), ignore_errors=True)
     draft = path.with_name("catalog.new")
     # SQLite would replay the log of a catalog that was deleted into the new one.
     for leftover in (draft, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
@@ -175,6 +183,9 @@ def errors_named(path: Path, rebuild: str) -> Iterator[None]:
     """Turn SQLite's errors about the file into the store's."""
     try:
         yield
+    except msgspec.DecodeError as error:
+        # A page of the database that SQLite takes for whole holds something else.
+        raise Damaged(f"{path} cannot be read ({error}).", fix=f"Run: {rebuild}") from error
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
@@ -246,7 +257,7 @@ class Readers:
 
 def generation(db: sqlite3.Connection) -> int:
     """Return the number of the state that `db` sees."""
-    return int(get_meta(db, "generation") or 0)
+    return msgspec.json.decode(get_meta(db, "generation") or "0", type=int)
 
 
 def get_meta(db: sqlite3.Connection, key: str) -> str | None:

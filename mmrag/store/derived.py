@@ -105,7 +105,7 @@ class Shelf:
 def _current(home: Path) -> str | None:
     try:
         return (home / "current").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
 
 
@@ -130,11 +130,11 @@ def _build(folder: Path, stamp: dict[str, str], generation: int, build: Callable
 
 def _load(folder: Path, hold: FileLock) -> Derived | None:
     try:
-        note: dict[str, Any] = msgspec.json.decode((folder / "stamp.json").read_bytes())
+        note = msgspec.json.decode((folder / "stamp.json").read_bytes(), type=dict[str, Any])
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     # Names and sizes betray a torn index at the price of a few stats.
-    if _sizes(folder / "files") != note["files"]:
+    if note.get("files") != _sizes(folder / "files"):
         return None
     return Derived(folder / "files", note["stamp"], note["generation"], hold)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mmrag.core.errors import OutOfSpace, StoreError
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
 
 def fsync_path(path: Path) -> None:
     """Push a file, or the names in a folder, to the disk."""
@@ -52,22 +54,20 @@ def space_checked(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_SPACE:
             raise out_of_space(folder) from error
         raise
 
 
 @contextmanager
 def permission_checked(folder: Path) -> Iterator[None]:
-    """Turn a folder that cannot be written, or is a file, into a StoreError."""
+    """Turn what the disk says of a folder that cannot be made or written into a StoreError."""
     try:
         yield
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise _unwritable(folder, error) from error
     except OSError as error:
-        if error.errno == errno.EROFS:
-            raise _unwritable(folder, error) from error
-        raise
+        if error.errno in _NO_SPACE:
+            raise out_of_space(folder) from error
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:

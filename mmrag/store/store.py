@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ from mmrag.store import catalog
 from mmrag.store.blobs import Blobs
 from mmrag.store.codec import unpack_item, unpack_strings
 from mmrag.store.derived import Shelf
+from mmrag.store.disk import permission_checked
 from mmrag.store.filter_sql import filter_sql
 from mmrag.store.lock import writer_lock
 from mmrag.store.records import Derived, SourceRecord
@@ -48,7 +50,8 @@ class Store:
     @staticmethod
     def exists(path: Path) -> bool:
         """Tell whether a folder holds a store."""
-        return _catalog(path).exists()
+        # Not Path.exists: it raises for a folder that may not be entered or a name that cannot be.
+        return os.path.exists(_catalog(path))
 
     @classmethod
     def create(cls, path: Path, *, identity: Mapping[str, str], replace: bool = False) -> Store:
@@ -60,9 +63,12 @@ class Store:
             replace: Empty a store that is there already. What `Writer.cache` keeps is carried over.
 
         Raises:
-            StoreError: There is a store and `replace` is not set, or the folder cannot be written.
+            StoreError: There is a store and `replace` is not set, the folder holds other files, or it
+                cannot be written.
             Locked: Another writer is at work.
         """
+        with permission_checked(path):
+            _refuse_foreign(path)
         rebuild = _rebuild_command(path)
         with writer_lock(path / "lock"), catalog.errors_named(_catalog(path), rebuild):
             if not cls.exists(path):
@@ -71,8 +77,9 @@ class Store:
                 catalog.empty_catalog(_catalog(path), identity)
             else:
                 raise StoreError(f"There is a store at {path} already.", fix=f"Run: {rebuild}")
-        # Version control and backup tools leave the store alone.
-        (path / ".gitignore").write_text("*\n")
+        if not (path / ".gitignore").exists():
+            # Version control and backup tools leave the store alone.
+            (path / ".gitignore").write_text("*\n")
         return cls.open(path, identity=identity)
 
     @classmethod
@@ -178,7 +185,7 @@ class Store:
                 " JOIN sources s ON s.number = i.source WHERE i.row IN (SELECT value FROM json_each(?))",
                 (_json(rows),),
             ).fetchall()
-        return {row: unpack_item(id, source, body) for row, id, source, body in found}
+            return {row: unpack_item(id, source, body) for row, id, source, body in found}
 
     def changes(self, since_generation: int) -> tuple[Rows, Rows]:
         """Return the rows added and removed since a generation: what a derived index has to catch up on."""
@@ -297,6 +304,25 @@ class Store:
 
 def _catalog(path: Path) -> Path:
     return path / "catalog.db"
+
+
+_OWN_NAMES = frozenset({"blobs", "catalog", "derived", "lock", "reading", "tmp", "vectors"})
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder with files that no store makes: a store deletes what it does not know."""
+    if not path.is_dir():
+        return
+    foreign = sorted(
+        entry.name
+        for entry in path.iterdir()
+        if not entry.name.startswith(".") and entry.name.partition(".")[0] not in _OWN_NAMES
+    )
+    if foreign:
+        raise StoreError(
+            f"The folder {path} holds {foreign[0]!r}, which is no part of a store.",
+            fix="Choose an empty folder, or one that does not exist yet.",
+        )
 
 
 def _json(rows: Rows | Sequence[int]) -> str:

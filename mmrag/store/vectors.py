@@ -91,7 +91,7 @@ class SegmentReader:
         try:
             with pa.memory_map(str(segment_path(self._folder, number))) as source:
                 column = pa.ipc.open_file(source).get_batch(0).column(0)
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowInvalid) as error:
             raise self._torn(number, str(error)) from error
         # Not flatten(): that imports pyarrow.compute, another 0.15 s.
         flat: Vectors = column.values.to_numpy(zero_copy_only=True)

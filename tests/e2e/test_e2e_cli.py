@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,58 @@ def test_the_folder_changes(tmp_path):
     sources = {hit["source"] for hit in as_json("search", tmp_path, "pump seal boiler")["hits"]}
     assert sources == {"parts.html", "notes/memo.txt"}
     assert as_json("verify", tmp_path)["problems"] == []
+
+
+def test_what_is_not_as_the_folder_is_now_is_said(tmp_path):
+    (tmp_path / "a.txt").write_text("The gate code of the depot is 4711.")
+    (tmp_path / "b.txt").write_text("The alarm code of the shed is 1234.")
+    as_json("sync", tmp_path)
+    assert as_json("status", tmp_path)["notes"] == []
+    (tmp_path / "a.txt").write_text("The gate code of the depot is now 0815.")
+    (tmp_path / "b.txt").unlink()
+    (note,) = as_json("ask", tmp_path, "What is the gate code of the depot?")["notes"]
+    assert note == f"a.txt was written to after it was indexed. Run: mmrag sync {tmp_path}"
+    (note,) = as_json("search", tmp_path, "alarm shed", "-k", 1)["notes"]
+    assert note.startswith("b.txt is no longer there")
+    assert len(as_json("status", tmp_path)["notes"]) == 2
+    as_json("sync", tmp_path)
+    assert as_json("status", tmp_path)["notes"] == []
+
+
+def test_a_dry_run_names_the_files_and_does_nothing(tmp_path):
+    (tmp_path / "a.txt").write_text("One.")
+    as_json("sync", tmp_path)
+    (tmp_path / "a.txt").rename(tmp_path / "c.txt")
+    (tmp_path / "b.txt").write_text("Two.")
+    planned = as_json("sync", tmp_path, "--dry-run")
+    assert planned["changes"] == {"added": ["b.txt"], "moved": ["a.txt -> c.txt"]}
+    assert "added: b.txt" in mmrag("sync", tmp_path, "--dry-run").stdout
+    assert [s["source"] for s in as_json("status", tmp_path)["sources"]] == ["a.txt"]
+
+
+def test_an_index_that_was_stopped_half_way_says_so(tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.txt").write_text(f"Shelf {number} holds part {number * 7}. " * 20)
+    command = [sys.executable, "-m", "mmrag", "sync", str(tmp_path)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    catalog = tmp_path / ".mmrag" / "catalog.db"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if catalog.exists() and as_json("status", tmp_path)["items"]:
+            break
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "the next sync goes on from there" in said
+    status = as_json("status", tmp_path)
+    assert 0 < status["items"] < 300
+    assert status["notes"][-1].startswith("Not all files are indexed yet")
+    note = as_json("search", tmp_path, "shelf 7")["notes"][-1]
+    assert note.startswith("Not all files are indexed yet")
+    done = as_json("sync", tmp_path)
+    assert done["plan"]["added"] == 300 - status["states"]["indexed"]
+    assert as_json("status", tmp_path)["notes"] == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine
-from mmrag.core.reading import Blob, Block
+from mmrag.core.reading import Blob, Block, BlockKind
 from mmrag.core.types import Box, Locator, Page, Part
 from mmrag.corpus.readers.figures import figure_block, is_caption, ocr_part
 from mmrag.corpus.readers.paragraphs import Group, box_of, groups, text_part
@@ -34,9 +34,10 @@ def page_blocks(page: SeenPage, style: DocumentStyle, blobs: dict[str, Blob]) ->
             placed.append((order, _figure(figure, page, blobs, replace(part, role="caption"))))
             continue
         level = style.heading_level(group, lines.number) if page.role == "body" else 0
-        kind = "heading" if level else "table" if group.is_table else "list" if group.is_list else "paragraph"
+        kind: BlockKind = "list" if group.is_list else "paragraph"
+        kind = "heading" if level else "table" if group.is_table else kind
         place = Page(lines.number, box_of([s for line in group.lines for s in line.cells], size))
-        placed.append((order, Block(kind, place, (part,), level=level)))  # type: ignore[arg-type]
+        placed.append((order, Block(kind, place, (part,), level=level)))
     with_caption = {id(figure) for figure in captions.values()}
     for figure in page.figures:
         digest = digest_bytes(figure.png)

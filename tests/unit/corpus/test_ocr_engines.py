@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmrag.core.errors import Corrupt, MissingExtra, NotFound
 from mmrag.core.protocols import Ocr, OcrLine
 from mmrag.core.types import Box
-from mmrag.corpus.ocr import CachedOcr, RapidOcr, Tesseract, TesseractOptions, _tsv_lines
+from mmrag.corpus.ocr import CachedOcr, RapidOcr, Tesseract, TesseractOptions, _bundled, _tsv_lines
 
 WORDS = ["Relay wiring diagram", "Warranty: 24 months", "Supply 230 V AC"]
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
@@ -55,6 +55,16 @@ def test_rapidocr_reads_lines_with_boxes(rapid: RapidOcr) -> None:
         assert line.box.x0 == pytest.approx(60 / 800, abs=0.03)
         assert line.box.y0 < (40 + 110 * i + 25) / 400 < line.box.y1
         assert line.confidence > 0.8
+
+
+def test_models_of_another_release_are_found_if_there_is_one_of_each_kind(tmp_path: Path) -> None:
+    names = ("multi_PP-OCRv7_det_small.onnx", "multi_PP-OCRv7_rec_small.onnx", "ch_ppocr_v3_cls_mobile.onnx")
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in _bundled(tmp_path)] == list(names)
+    (tmp_path / "en_PP-OCRv7_rec_small.onnx").touch()
+    with pytest.raises(NotFound, match="none of the models"):
+        _bundled(tmp_path)
 
 
 def test_rapidocr_turns_photos_upright(rapid: RapidOcr) -> None:

@@ -307,6 +307,25 @@ def test_figures_have_captions_neighbours_and_their_own_words(tmp_path: Path) ->
     assert reading.pages[0].figures == 1
 
 
+def test_a_figure_is_rendered_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_FIGURE_PIXELS", 10_000)
+    data = _pdf(_all(_prose(50, 60, 20, "p"), _picture(50, 400, 300, 200)))
+    (blob,) = _read(tmp_path, data, ocr=ScriptedOcr()).blobs
+    width, height = Image.open(io.BytesIO(blob.data)).size
+    assert 9_000 < width * height < 11_000
+
+
+def test_very_many_pictures_on_a_page_are_tiles_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strips = [_picture(50, 400 + 30 * i, 300, 20) for i in range(6)]
+    data = _pdf(_all(_prose(50, 60, 20, "p"), *strips))
+    # Each strip is too low to be a figure, and they stand too far apart to be joined.
+    assert not _read(tmp_path, data, ocr=ScriptedOcr()).blobs
+    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_JOINED", 5)
+    assert len(_read(tmp_path, data, ocr=ScriptedOcr()).blobs) == 1
+
+
 def test_a_captioned_drawing_is_a_figure(tmp_path: Path) -> None:
     def drawing(canvas: Canvas) -> None:
         for i in range(6):

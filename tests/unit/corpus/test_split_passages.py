@@ -47,6 +47,22 @@ def test_senseless_numbers_are_refused(options: dict[str, int]) -> None:
         PassageSplitter(count, **options)
 
 
+def test_no_text_of_any_size_is_counted_as_a_whole() -> None:
+    longest = 0
+
+    def watched(texts: Sequence[str]) -> list[int]:
+        nonlocal longest
+        longest = max(longest, *map(len, texts))
+        return count(texts)
+
+    rows = "\n".join(f"pump {i} | {i} litres a minute" for i in range(3000))
+    items = PassageSplitter(watched).split(SOURCE, "text/1", Reading((block(rows, "table"),)))
+    assert longest <= 40 * 200
+    assert [line for item in items for line in item.text.split("\n")[item is not items[0] :]] == rows.split(
+        "\n"
+    )
+
+
 def test_paragraphs_are_packed_up_to_the_limit() -> None:
     items = split([block(words(90, f"p{i}-")) for i in range(5)])
     assert [len(item.text.split()) for item in items] == [180, 180, 90]

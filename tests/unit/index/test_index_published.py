@@ -104,6 +104,27 @@ def test_tail_answers_with_filters_and_ranks_among_the_published(store):
     assert index.search(["described"], 5, allow=allow).rows[0].tolist()[:2] == [int(allow[0]), -1]
 
 
+def test_a_new_item_ranks_as_if_it_were_published(store):
+    _put(store, {f"fill{i}.txt": f"The relay and the fan, part {i}." for i in range(40)})
+    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    _put(store, {"new.txt": "A thermostat beside the gasket."})
+    before = open_lexical(store, LexicalOptions()).search(["thermostat gasket"], 2)
+    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    after = open_lexical(store, LexicalOptions()).search(["thermostat gasket"], 2)
+    assert before.rows.tolist() == after.rows.tolist()
+    assert before.rows[0, 0] == store.rows_of(SourceId("new.txt"))[0]
+    np.testing.assert_allclose(before.scores, after.scores, rtol=0.3)
+
+
+def test_an_index_ahead_of_a_restored_catalog_is_built_anew(store):
+    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    stamp = LexicalOptions().identity
+    store.publish(LEXICAL, stamp, store.generation + 5, lambda folder: LexicalOptions().open(folder).commit())
+    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    assert store.derived(LEXICAL).generation == store.generation
+    assert _found(store, "relay") == ["relay.txt"]
+
+
 def test_publishing_twice_writes_once(store):
     publish(store, FaissOptions(), LexicalOptions(), EMBEDDER.dim)
     before = store.derived(LEXICAL), store.derived(DENSE)

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from mmrag.answer import ExtractiveOptions
 from mmrag.core.errors import UnknownName
 from mmrag.recipes import check, list_recipes, load_index, load_pipeline, show
 from mmrag.recipes.schema import LANES
@@ -34,7 +35,7 @@ def test_the_default_is_what_the_documentation_says() -> None:
     assert recipe.index.data["embedder"]["type"] == "minilm"
     assert recipe.index.data["splitter"]["max_tokens"] == 200
     assert recipe.data["search"]["fusion"] == {"type": "min-max", "weights": {"lexical": 0.5, "dense": 0.5}}
-    assert recipe.data["answer"]["threshold"] == 0.54
+    assert recipe.data["answer"]["threshold"] == recipe.answer.threshold == ExtractiveOptions().threshold
     assert set(recipe.search.fusion.weights) == set(LANES)  # type: ignore[attr-defined]
     assert recipe.needs == ("ocr",)
 

@@ -70,9 +70,9 @@ def test_allow_restricts_every_lane(world):
 
 
 def test_nothing_allowed_is_said(world):
-    told = world.retriever().explain(WARRANTY, 5, allow=np.empty(0, np.int64), notes=["First."])
+    told = world.retriever().explain(WARRANTY, 5, allow=np.empty(0, np.int64))
     assert told.hits == ()
-    assert told.notes == ("First.", "The filter leaves no item to search.")
+    assert told.notes == ("The filter leaves no item to search.",)
 
 
 def test_a_question_in_an_unknown_language_is_searched_by_words_and_that_is_said(world):

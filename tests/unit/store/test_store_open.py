@@ -114,6 +114,32 @@ def test_replace_makes_an_unreadable_store_anew(tmp_path, fakes):
         assert verify(store).problems == ()
 
 
+def test_a_store_made_anew_keeps_nothing_that_the_old_catalog_named(store, fakes):
+    with store.writer() as writer:
+        fakes.put(writer, "a.txt", "one", "two")
+        generation = writer.commit()
+    store.publish("lexical", {"v": "1"}, generation, lambda folder: (folder / "a").write_text("old"))
+    store.close()
+    for leftover in store.path.glob("catalog.db*"):
+        leftover.unlink()
+    with Store.create(store.path, identity=fakes.identity) as fresh:
+        assert fresh.derived("lexical") is None
+        report = verify(fresh)
+        assert (report.problems, report.vectors) == ((), 0)
+        assert not list((store.path / "vectors").glob("*"))
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path, fakes):
+    for name in ("vectors/mine.svg", "tmp/draft.txt", "letter.txt", ".gitignore"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    for replace in (False, True):
+        with pytest.raises(StoreError, match=r"'letter\.txt', which is no part of a store"):
+            Store.create(tmp_path, identity=fakes.identity, replace=replace)
+    assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_folder_names_with_odd_characters(tmp_path, fakes):
     with Store.create(tmp_path / "50% ?#ü'", identity=fakes.identity) as store:
         with store.writer() as writer:
