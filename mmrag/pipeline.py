@@ -286,11 +286,12 @@ class Pipeline:
             sources: Only these files are looked at; all that are known unless given. New files are
                 not looked for.
         """
-        found = []
-        wanted = None if sources is None else set(sources)
-        for record in self.store.sources() if wanted is None else map(self.store.source, sorted(wanted)):
-            if record is not None and (said := staleness(self.folder, record)):
-                found.append(f"{said} Run: {self.sync_command}")
+        if sources is None:
+            records = self.store.sources()
+        else:
+            records = [record for source in sorted(set(sources)) if (record := self.store.source(source))]
+        changed = [said for record in records if (said := staleness(self.folder, record))]
+        found = [f"{said} Run: {self.sync_command}" for said in changed]
         if not is_complete(self.store):
             found.append(
                 "Not all files are indexed yet: a sync is at work, or was stopped before its end. "

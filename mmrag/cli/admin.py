@@ -49,15 +49,16 @@ def verify(
     from mmrag.pipeline import Pipeline
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
-        report = pipeline.verify()
+        report, remedy = pipeline.verify(), f"{pipeline.sync_command} --rebuild"
     if as_json:
-        print_json("verify", asdict(report))
+        print_json("verify", {**asdict(report), "fix": remedy if report.problems else ""})
     else:
         for problem in report.problems:
             console().print(problem, style="red", markup=False)
         console().print(
             f"{report.sources} sources, {report.items} items, {report.vectors} vectors,"
-            f" {report.orphans} orphans: {'damaged' if report.problems else 'whole'}."
+            f" {report.orphans} orphans: {f'damaged. Run: {remedy}' if report.problems else 'whole.'}",
+            markup=False,
         )
     if report.problems:
         raise typer.Exit(ExitCode.FAILED)

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(help="The folder with your documents.", show_default=False)]
+
+def _folder(text: str) -> Path:
+    # Path("") is the current folder: an unset shell variable would index that.
+    if not text:
+        raise typer.BadParameter("The folder's name is empty.")
+    return Path(text)
+
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="The folder with your documents.", show_default=False, parser=_folder, metavar="FOLDER"
+    ),
+]
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Where the index lives.  [default: FOLDER/.mmrag]")
 ]

@@ -107,7 +107,8 @@ class HybridRetriever:
         reports = self.reports(query)
         clock = _Clock()
         found = list(islice(self.found(query, allow=allow, clock=clock), min(k, sys.maxsize)))
-        notes = [f"Searched without the {report.name} lane. {report.reason}" for report in reports if not report.used]
+        unused = [report for report in reports if not report.used]
+        notes = [f"Searched without the {report.name} lane. {report.reason}" for report in unused]
         notes += [report.reason for report in reports if report.used and report.reason]
         if allow is not None and len(allow) == 0:
             notes.append("The filter leaves no item to search.")

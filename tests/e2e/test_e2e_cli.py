@@ -218,6 +218,7 @@ def test_a_mistyped_word_gets_a_suggestion(folder):
 
 def test_usage_errors_do_not_print_a_traceback():
     assert "Usage" in mmrag("ask", code=2).stderr
+    assert "empty" in mmrag("sync", "", code=2).stderr
     assert "No such command" in mmrag("nothing", code=2).stderr
 
 
@@ -254,6 +255,19 @@ def test_other_recipe_over_the_same_store(folder):
 def test_store_elsewhere(folder, tmp_path):
     as_json("sync", folder, "--store", tmp_path / "index")
     assert as_json("status", folder, "--store", tmp_path / "index")["items"] > 0
+
+
+def test_verify_names_the_damage_and_the_command(tmp_path):
+    (tmp_path / "a.txt").write_text("Words to index.")
+    as_json("sync", tmp_path)
+    for segment in (tmp_path / ".mmrag" / "vectors").iterdir():
+        segment.write_bytes(segment.read_bytes()[:-40])
+    found = as_json("verify", tmp_path, code=1)
+    assert found["problems"]
+    assert found["fix"] == f"mmrag sync {tmp_path} --rebuild"
+    assert found["fix"] in mmrag("verify", tmp_path, code=1).stdout
+    as_json("sync", tmp_path, "--rebuild")
+    assert as_json("verify", tmp_path)["problems"] == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a POSIX system")
