@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +18,7 @@ from mmrag.core.protocols import Answerer, Embedder, Ocr, Rows
 from mmrag.core.types import Answer, Hit, Query, SourceId
 from mmrag.corpus import READERS, Progress, SyncReport, is_complete, staleness, sync
 from mmrag.index.published import open_dense, open_lexical, publish
+from mmrag.places import Places, path_of
 from mmrag.recipes import PipelineRecipe, load_pipeline
 from mmrag.search import (
     DenseLane,
@@ -33,7 +32,6 @@ from mmrag.search import (
 )
 from mmrag.store import SourceRecord, Store, VerifyReport, verify
 
-STORE_FOLDER = ".mmrag"
 MAX_QUESTION_CHARACTERS = 20_000
 """Some 10 pages; a longer one takes many seconds and is a file given by mistake."""
 PUBLISH_SECONDS = 15.0
@@ -96,30 +94,20 @@ class Pipeline:
             ConfigError: The folder or recipe does not exist, or an extra is missing.
             IdentityMismatch: The store was built with another embedder.
         """
-        root = _path(folder, "folder")
-        if not os.path.isdir(root):
-            raise ConfigError(
-                f"There is no folder {str(folder)!r}.", fix="Name a folder that holds your documents."
-            )
+        places = Places.of(folder, store)
         if sync not in get_args(When):
             raise ConfigError(f"There is no sync={sync!r}.", fix=did_you_mean(str(sync), get_args(When)))
         plan = load_pipeline(recipe)
         embedder: Embedder = plan.index.embedder.build()
-        place = _path(store, "store") if store is not None else root / STORE_FOLDER
-        if _is_inside(root, place):
-            raise ConfigError(
-                f"The store {str(place)!r} would hold the folder that it is made of.",
-                fix="Choose another place with --store, or leave it out.",
-            )
-        command = _sync_command(root, place)
-        is_new = not Store.exists(place)
+        is_new = not Store.exists(places.store)
         if is_new and sync == "never":
-            raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {command}")
+            raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {places.sync_command}")
         if is_new or rebuild:
-            opened = Store.create(place, identity=embedder.identity, replace=rebuild)
+            opened = Store.create(places.store, identity=embedder.identity, replace=rebuild)
         else:
-            opened = Store.open(place, identity=embedder.identity, fix=f"{command} --rebuild")
-        pipeline = cls(root, opened, plan, embedder)
+            fix = f"{places.sync_command} --rebuild"
+            opened = Store.open(places.store, identity=embedder.identity, fix=fix)
+        pipeline = cls(places.folder, opened, plan, embedder)
         try:
             if sync == "always" or (sync == "new" and is_new):
                 pipeline.sync(on_progress=on_progress)
@@ -247,7 +235,7 @@ class Pipeline:
         """
         return write_evidence(
             answer,
-            _path(folder, "folder"),
+            path_of(folder, "folder"),
             open_media=lambda source: self.folder / source,
             blob=self.store.blob,
             question=question,
@@ -302,7 +290,7 @@ class Pipeline:
     @property
     def sync_command(self) -> str:
         """The command that brings this pipeline's index up to date."""
-        return _sync_command(self.folder, self.store.path)
+        return Places(self.folder, self.store.path).sync_command
 
     def close(self) -> None:
         """Release the store."""
@@ -393,21 +381,3 @@ class Pipeline:
         retriever = HybridRetriever(lanes, search.fusion, self.store.items, depth=search.depth)
         answerer = self.recipe.answer.build(embedder, lexical)
         return _Snapshot(generation, self.store.root, retriever, answerer)
-
-
-def _sync_command(folder: Path, store: Path) -> str:
-    elsewhere = [] if store == folder / STORE_FOLDER else ["--store", str(store)]
-    return shlex.join(["mmrag", "sync", str(folder), *elsewhere])
-
-
-def _path(value: object, what: str) -> Path:
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ConfigError(f"{value!r} is not the path of a {what}.", fix="Give a path as text.")
-    return Path(value)
-
-
-def _is_inside(folder: Path, store: Path) -> bool:
-    try:
-        return folder.resolve().is_relative_to(store.resolve())
-    except (OSError, RuntimeError):
-        return False  # A loop of links, or a name that cannot be: opening it says so.
