@@ -81,7 +81,7 @@ def test_a_question_in_an_unknown_language_is_searched_by_words_and_that_is_said
     assert [(report.name, report.used) for report in told.lanes] == [("lexical", True), ("dense", False)]
     assert len(told.notes) == 1
     assert "dense" in told.notes[0]
-    assert "'de'" in told.notes[0]
+    assert "(de)" in told.notes[0]
     assert told.hits[0].item.source == "m0.md"
     assert set(told.hits[0].scores) == {"lexical"}
 
