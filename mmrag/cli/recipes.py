@@ -36,11 +36,15 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(name: Name) -> None:
+def show(name: Name, as_json: JsonOption = False) -> None:
     """Print a recipe with everything written out: a file to start your own from."""
     from mmrag.recipes import show as shown
 
-    typer.echo(shown(name), nl=False)
+    text = shown(name)
+    if as_json:
+        print_json("recipe show", {"name": name, "yaml": text})
+    else:
+        typer.echo(text, nl=False)
 
 
 @app.command()

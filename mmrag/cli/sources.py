@@ -127,13 +127,14 @@ def _print_report(report: SyncReport) -> None:
                 out.print(f"{kind}: {name}", markup=False)
     else:
         _print_troubles(out, report.troubles)
-    verb = "would be" if report.dry_run else "were"
     counts = report.plan.counts
     changes = [f"{counts[name]} {name}" for name in counts if name != "unchanged" and counts[name]]
-    if changes:
-        out.print(f"{', '.join(changes)} {verb} handled; {counts['unchanged']} unchanged.", markup=False)
-    else:
+    if not changes:
         out.print(f"Nothing to do: {counts['unchanged']} files unchanged.", markup=False)
+    elif report.dry_run:
+        out.print(f"To do: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
+    else:
+        out.print(f"Done: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
     if report.read:
         out.print(
             f"{report.read} items read, {report.embedded} embedded, {report.reused} reused,"

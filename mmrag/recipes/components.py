@@ -22,7 +22,6 @@ class Components:
     lexical: Registry
     fusion: Registry
     answerer: Registry
-    reader: Registry
 
 
 def builtin_components() -> Components:
@@ -57,16 +56,6 @@ def builtin_components() -> Components:
             },
         ),
         answerer=Registry("answerer", {"extractive": "mmrag.answer.extractive:ExtractiveOptions"}),
-        reader=Registry(
-            "reader",
-            {
-                "text": "mmrag.corpus.readers.text:TextReader",
-                "markdown": "mmrag.corpus.readers.markdown:MarkdownReader",
-                "html": "mmrag.corpus.readers.html:HtmlReader",
-                "pdf": "mmrag.corpus.readers.pdf:PdfReader",
-                "image": "mmrag.corpus.readers.image:ImageReader",
-            },
-        ),
     )
 
 

@@ -7,7 +7,6 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import Ocr, OcrLine, Reader
 from mmrag.core.types import Box
 from mmrag.corpus.readers import READERS
-from mmrag.recipes import COMPONENTS
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 
@@ -40,9 +39,11 @@ See the picture.
 """
 
 
-def test_every_reader_can_be_named_in_a_registry() -> None:
-    named = {name: COMPONENTS.reader.get(name) for name in COMPONENTS.reader.names()}
-    assert {name: type(reader) for name, reader in ((one.name, one) for one in READERS)} == named
+BY_NAME = {reader.name: reader for reader in READERS}
+
+
+def test_every_reader_has_a_suite_here() -> None:
+    assert set(BY_NAME) == {"text", "markdown", "html", "pdf", "image"}
 
 
 class TestText(ReaderContract):
@@ -51,7 +52,7 @@ class TestText(ReaderContract):
     words = ("warranty", "Prüfung", "継電器")
 
     def make(self) -> Reader:
-        return COMPONENTS.reader.get("text")()
+        return BY_NAME["text"]
 
     def write_samples(self, folder: Path) -> list[Path]:
         text = "The warranty lasts 24 months.\nSee below.\n\nDie Prüfung der Pumpe.\n\n継電器の保証期間\n"
@@ -68,7 +69,7 @@ class TestMarkdown(ReaderContract):
     words = ("warranty", "months", "Terminals", "Fuse", "4.20", "Second")
 
     def make(self) -> Reader:
-        return COMPONENTS.reader.get("markdown")()
+        return BY_NAME["markdown"]
 
     def write_samples(self, folder: Path) -> list[Path]:
         (folder / "wiring.png").write_bytes(picture_of("A2"))
@@ -83,7 +84,7 @@ class TestHtml(ReaderContract):
     words = ("warranty", "months", "Terminals", "Fuse", "4.20", "Second")
 
     def make(self) -> Reader:
-        return COMPONENTS.reader.get("html")()
+        return BY_NAME["html"]
 
     def write_samples(self, folder: Path) -> list[Path]:
         (folder / "wiring.png").write_bytes(picture_of("A2"))
@@ -97,7 +98,7 @@ class TestPdf(ReaderContract):
     words = ("warranty", "24 months", "terminal A2")
 
     def make(self) -> Reader:
-        return COMPONENTS.reader.get("pdf")()
+        return BY_NAME["pdf"]
 
     def write_samples(self, folder: Path) -> list[Path]:
         path = folder / "manual.pdf"
@@ -121,7 +122,7 @@ class TestImage(ReaderContract):
     picture = picture_of("Warranty 24 months")
 
     def make(self) -> Reader:
-        return COMPONENTS.reader.get("image")()
+        return BY_NAME["image"]
 
     def ocr(self) -> Ocr:
         line = OcrLine("Warranty 24 months", Box(0.05, 0.4, 0.6, 0.6), 0.9)

@@ -200,11 +200,10 @@ def test_an_index_that_was_stopped_half_way_says_so(tmp_path):
 )
 def test_a_mistake_is_a_sentence_with_its_fix(folder, args, error, says):
     args = [arg.format(folder=folder) for arg in args]
-    if args[0] != "recipe" or args[1] != "show":
-        document = as_json(*args, code=2)
-        assert document["error"] == error
-        assert says in document["message"]
-        assert document["fix"]
+    document = as_json(*args, code=2)
+    assert document["error"] == error
+    assert says in document["message"]
+    assert document["fix"]
     told = mmrag(*args, code=2).stderr
     assert told.startswith("error: ")
     assert "fix: " in told
@@ -226,6 +225,7 @@ def test_recipe_commands(tmp_path):
     names = {row["name"] for row in as_json("recipe", "list")["recipes"]}
     assert {"default", "rrf", "faiss-flat"} <= names
     assert "type: extractive" in mmrag("recipe", "show", "default").stdout
+    assert "type: extractive" in as_json("recipe", "show", "default")["yaml"]
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("recipe: 1\nextends: default\nsearch:\n  depht: 5\n")
     told = mmrag("recipe", "check", wrong, code=2).stderr

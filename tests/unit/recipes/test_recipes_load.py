@@ -54,7 +54,6 @@ def components() -> Components:
         lexical=registry("lexical_index", words=Plain),
         fusion=registry("fusion", sum=Sum),
         answerer=registry("answerer", quoting=Plain),
-        reader=registry("reader"),
     )
 
 
