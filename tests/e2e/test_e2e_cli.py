@@ -69,6 +69,25 @@ def test_from_an_empty_folder_to_a_cited_answer(folder, tmp_path):
         assert set(hit["ranks"]) <= {"lexical", "dense"}
 
 
+def test_nothing_reaches_for_the_network(tmp_path):
+    for name in ("manual.md", "page.html"):
+        (tmp_path / name).write_text(FILES[name] + '<img src="https://example.invalid/a.png">')
+    code = (
+        "import sys\n"
+        "def refuse(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname'):\n"
+        "        raise SystemExit(f'network: {event} {args}')\n"
+        "sys.addaudithook(refuse)\n"
+        "from mmrag.cli.main import main\n"
+        "main()"
+    )
+    question = "How long is the warranty on the pump?"
+    command = [sys.executable, "-c", code, "ask", str(tmp_path), question]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "network:" not in done.stderr
+    assert (done.returncode, "three years" in done.stdout) == (0, True), done.stderr
+
+
 def test_ask_syncs_a_folder_that_was_never_synced(tmp_path):
     (tmp_path / "a.txt").write_text("The gate code of the depot is 4711.")
     assert "4711" in mmrag("ask", tmp_path, "What is the gate code of the depot?").stdout
