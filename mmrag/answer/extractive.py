@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mmrag.answer.question import demands_of, missing_demands, questions_in
+from mmrag.answer.question import asks_denied, demands_of, denies, fold, questions_in
 from mmrag.answer.scoring import Candidate, ScoreOptions, content_terms, context_terms, score_units, words_of
 from mmrag.core.errors import ConfigError
 from mmrag.core.fields import HEADING, TITLE
@@ -71,9 +71,10 @@ class ExtractiveOptions(ScoreOptions):
 class Extractive:
     """An `Answerer` without a language model.
 
-    A draft is partial when the best score lies in the weak band, when one of two questions
-    ("how long ... and what does ...") finds no answer, or when the answer speaks of one half of a
-    pair ("the weight and the colour") only.
+    A draft is partial when the best score lies in the weak band, when a question asks for a figure
+    and no quote has one, when it says "not" and no quote does, when one of two questions ("how long
+    ... and what does ...") finds no answer, or when the answer speaks of one half of a pair ("the
+    weight and the colour") only.
     """
 
     options: ExtractiveOptions
@@ -98,9 +99,14 @@ class Extractive:
             if not ranked or ranked[0].score < self.options.threshold:
                 notes.append(self._too_weak(question if len(questions) > 1 else "", ranked, hits))
                 continue
-            if ranked[0].score < self.options.threshold + self.options.weak_band:
+            picked = self._pick(ranked)
+            if ranked[0].score < self.options.threshold + self.options.weak_band or all(
+                candidate.mismatch == 1.0 for candidate in picked
+            ):
                 notes.append("The match is weak: check the quotes.")
-            chosen += self._pick(ranked)
+            if asks_denied(question) and not any(denies(candidate.unit.text) for candidate in picked):
+                notes.append("The question says not, the quotes do not: check them.")
+            chosen += picked
         if not chosen:
             return Draft("", (), complete=False, notes=tuple(notes[:1]))
         chosen = _in_reading_order(_distinct(chosen))
@@ -118,7 +124,8 @@ class Extractive:
     def _absent(self, question: str, hits: Sequence[Hit]) -> list[str]:
         if not self.options.check_names:
             return []
-        return missing_demands(demands_of(question), "\n".join(words_of(hit) for hit in hits))
+        evidence = [fold(words_of(hit)) for hit in hits]
+        return [d.text for d in demands_of(question) if not any(map(d.met_by, evidence))]
 
     def _pick(self, ranked: Sequence[Candidate]) -> list[Candidate]:
         floor = max(self.options.threshold, ranked[0].score - self.options.margin)
@@ -131,8 +138,8 @@ class Extractive:
             return f"Nothing found holds a sentence that answers {subject}. {_nearest(hits[0].item)}"
         best = ranked[0]
         return (
-            f"No sentence found answers {subject} well enough (best score {best.score:.2f}, "
-            f"needed {self.options.threshold:.2f}). {_nearest(hits[best.hit].item, best.unit.text)}"
+            f"No sentence found answers {subject} well enough (best score {best.score:.3f}, "
+            f"needed {self.options.threshold:.3f}). {_nearest(hits[best.hit].item, best.unit.text)}"
         )
 
     def _uncovered(self, question: str, chosen: Sequence[Candidate], hits: Sequence[Hit]) -> str:

@@ -83,13 +83,16 @@ def _beside(left: Box, right: Box) -> bool:
 
 
 def _table(rows: Sequence[Sequence[_Line]]) -> Iterator[Unit]:
-    """Yield rows of equal length; two columns are labels and values, more may have a header."""
+    """Yield rows of equal length; two columns are labels and values, more may have a header.
+
+    A label without what stands beside it says nothing; sentences side by side are units of their own.
+    """
     written = [" | ".join(line.text.replace("|", "/") for line in row) for row in rows]
     header = header_of(written) if len(rows[0]) > 2 else []
     for row, words in list(zip(rows, written, strict=True))[1 if header else 0 :]:
         yield Unit(row[0].start, row[-1].end, readable_row(words, header), "row")
         if not header:
-            yield from (Unit(line.start, line.end, line.text) for line in row if len(line.text.split()) > 1)
+            yield from (Unit(line.start, line.end, line.text) for line in row if not _is_label(line.text))
 
 
 def _column(text: str, lines: Sequence[_Line]) -> Iterator[Unit]:

@@ -41,6 +41,16 @@ _YES_OR_NO = re.compile(
     r"\s*(?:is|are|was|were|do|does|did|can|could|may|must|should|has|have|had|will|would)\b", re.IGNORECASE
 )
 _MODEL = re.compile(r"\b([A-Z][^\W\d_]{2,}) (\d+)(?![.,]?\d|\w)")
+_NEGATION = re.compile(
+    r"\b(?:not|no|none|never|neither|nor|cannot|without|except|excluding|unless|lacks?|un(?:supported|able|available))\b"
+    r"|n['’]t\b",  # noqa: RUF001
+    re.IGNORECASE,
+)
+_ASKS_DENIED = re.compile(
+    r"\W*(?!(?:why|if)\b)\w(?:(?!\b(?:if|when|because|that|why)\b).)*?"
+    r"(?:\b(?:(?-i:not|NOT)|cannot|never|without|except|excluding)\b|n['’]t\b)",  # noqa: RUF001
+    re.IGNORECASE | re.DOTALL,
+)
 _TITLE = re.compile(r"\b(?:dr|mr|mrs|ms|prof|st)\.$", re.IGNORECASE)
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _SECOND_QUESTION = re.compile(
@@ -55,11 +65,14 @@ class Demand:
     """A number, quoted string, code or name of a question that its evidence must hold.
 
     `rival` finds other members of the same family: Larkwind 300 or E05 where 150 or E07 is asked for.
+    `words` find a name and its number apart, which will do where no rival stands: "Breitkopf 1754"
+    may be a publisher and a year.
     """
 
     text: str
     pattern: re.Pattern[str]
     rival: re.Pattern[str] | None = None
+    words: tuple[re.Pattern[str], ...] = ()
 
     def rivalled_by(self, text: str) -> bool:
         """Whether a folded text names another of its family instead."""
@@ -67,7 +80,11 @@ class Demand:
 
     def met_by(self, evidence: str) -> bool:
         """Whether a text (case-folded by `fold`) holds it."""
-        return self.pattern.search(evidence) is not None
+        if self.pattern.search(evidence) is not None:
+            return True
+        if not self.words or (self.rival is not None and self.rival.search(evidence) is not None):
+            return False
+        return all(word.search(evidence) is not None for word in self.words)
 
 
 def content_words(text: str) -> list[str]:
@@ -75,6 +92,19 @@ def content_words(text: str) -> list[str]:
     stop_words = _stop_words(text)
     words = (match.group().replace("’", "'") for match in _WORD.finditer(text))  # noqa: RUF001
     return [word for word in words if word.casefold() not in stop_words]
+
+
+def denies(text: str) -> bool:
+    """Whether an English text says what is not, or is left out."""
+    return _NEGATION.search(text) is not None
+
+
+def asks_denied(question: str) -> bool:
+    """Whether an English question asks what is not so.
+
+    'Why does X not start?' and 'What helps if X does not start?' ask for something that is.
+    """
+    return _ASKS_DENIED.match(question) is not None and detect_language(question) in (None, "en")
 
 
 def is_yes_or_no(text: str) -> bool:
@@ -99,6 +129,7 @@ def demands_of(text: str) -> list[Demand]:
     """
     found: dict[str, re.Pattern[str]] = {}
     rivals: dict[str, re.Pattern[str]] = {}
+    apart: dict[str, tuple[re.Pattern[str], ...]] = {}
     rest = text
     for match in _QUOTED.finditer(text):
         quoted = next(group for group in match.groups() if group)
@@ -108,6 +139,7 @@ def demands_of(text: str) -> list[Demand]:
     for match in _MODEL.finditer(rest):
         if match.group(1).casefold() not in _STOP_WORDS | _NAMES_NOTHING:
             found[match.group()] = _model(match.group(1), match.group(2))
+            apart[match.group()] = (_name(match.group(1)), _number(match.group(2)))
             rivals[match.group()] = re.compile(rf"(?<!\w){re.escape(match.group(1).casefold())}[\s-]+\d")
     modelled = " ".join(found)
     for match in _NUMBER.finditer(rest):
@@ -123,7 +155,7 @@ def demands_of(text: str) -> list[Demand]:
             rivals[word] = _family(word)
         elif capitals_count and word[0].isupper() and not _opens_sentence(rest, match.start()):
             found[word] = _name(word)
-    return [Demand(text, pattern, rivals.get(text)) for text, pattern in found.items()]
+    return [Demand(text, pattern, rivals.get(text), apart.get(text, ())) for text, pattern in found.items()]
 
 
 def fold(text: str) -> str:

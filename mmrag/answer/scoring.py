@@ -18,6 +18,9 @@ from mmrag.core.language import detect_language
 from mmrag.core.protocols import TextEmbedder, TextIndex
 from mmrag.core.types import Hit, Item, Page
 
+_LABEL_CHARS = 60
+"""So many characters at most, without a full stop, are a label or a heading."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
@@ -65,7 +68,10 @@ class ScoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A unit of the hit at position `hit` with its score and the three numbers in it."""
+    """A unit of the hit at position `hit` with its score and the three numbers in it.
+
+    `mismatch` is 1 when the question asks for a figure and the unit has none.
+    """
 
     hit: int
     unit: Unit
@@ -74,6 +80,7 @@ class Candidate:
     coverage: float
     passage: float
     terms: frozenset[str]
+    mismatch: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,9 @@ def score_units(
 ) -> list[Candidate]:
     """Return the units of hits, best first; ties go to the better hit, then to the earlier unit.
 
-    Unless the question wants yes or no, a unit is left out that only repeats the question's words, or
-    that speaks of another model or code than the question.
+    A unit is left out that ends in a colon: what it announces is the answer. Unless the question wants
+    yes or no, so is one that only repeats the words of the question (a label: of its heading and title
+    too), or that speaks of another model or code than the question.
     """
     wanted = content_terms(question, lexicon)
     demands = demands_of(question)
@@ -103,8 +111,14 @@ def score_units(
         (i, unit, terms)
         for i, hit in enumerate(hits)
         for unit, terms in _units(hit.item, lexicon)
-        if is_yes_or_no(question)
-        or (_says_more(unit, wanted, lexicon) and not any(d.rivalled_by(fold(unit.text)) for d in demands))
+        if not unit.text.endswith(":")
+        and (
+            is_yes_or_no(question)
+            or (
+                _says_more(unit, wanted, hit.item, lexicon)
+                and not any(d.rivalled_by(fold(unit.text)) for d in demands)
+            )
+        )
     ]
     if not placed:
         return []
@@ -124,8 +138,9 @@ def score_units(
         whole = (
             cosine_weight * cosine + options.coverage_weight * coverage + options.passage_weight * passages[i]
         )
-        score = whole / total - options.mismatch_penalty * (_mismatch(wish, unit) + lacking[i])
-        found.append(Candidate(i, unit, score, cosine, coverage, passages[i], terms.own))
+        mismatch = _mismatch(wish, unit)
+        score = whole / total - options.mismatch_penalty * (mismatch + lacking[i])
+        found.append(Candidate(i, unit, score, cosine, coverage, passages[i], terms.own, mismatch))
     return sorted(found, key=lambda c: (-c.score, c.hit, c.unit.start))
 
 
@@ -160,10 +175,14 @@ def _units(item: Item, lexicon: TextIndex) -> Iterator[tuple[Unit, _Terms]]:
         before = own if unit.kind == "sentence" else frozenset()
 
 
-def _says_more(unit: Unit, wanted: Sequence[str], lexicon: TextIndex) -> bool:
-    return not wanted or any(
-        not set(lexicon.analyze(word)).issubset(wanted) for word in content_words(unit.text)
-    )
+def _says_more(unit: Unit, wanted: Sequence[str], item: Item, lexicon: TextIndex) -> bool:
+    if not wanted:
+        return True
+    said = frozenset(wanted)
+    if unit.kind == "sentence" and len(unit.text) <= _LABEL_CHARS and unit.text[-1] not in ".!?":
+        words = search_text(item)
+        said |= frozenset(lexicon.analyze(f"{words.heading} {words.title}"))
+    return any(not said.issuperset(lexicon.analyze(word)) for word in content_words(unit.text))
 
 
 def _under_heading(unit: Unit, item: Item) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mmrag.answer.tables import header_of, is_row, is_rule, readable_row
+from mmrag.answer.tables import header_of, is_row, is_rule, listed, readable_row
 
 UnitKind = Literal["sentence", "list", "row"]
 
@@ -183,7 +183,7 @@ def _list(text: str, lines: list[_Line], before: list[Unit]) -> list[Unit]:
         lead = before[-1].text
         reach = [entry for entry in entries if entry[1] - before[-1].start <= _MAX_CHARS]
         if reach and before[-1].kind == "sentence":
-            whole = lead + " " + "; ".join(one_line(text[a:b]).rstrip(".;,") for a, b in reach)
+            whole = f"{lead} {listed(one_line(text[a:b]).rstrip('.;,') for a, b in reach)}"
             before[-1] = replace(before[-1], end=_trim(text, 0, reach[-1][1])[1], text=whole, kind="list")
     return [
         replace(unit, kind="list", lead=lead)

@@ -29,6 +29,7 @@ _SKIPPED = _set(
 )
 _SKIPPED_ROLES = _set("navigation contentinfo search banner complementary menu")
 _SKIPPED_CLASSES = _set("headerlink sphinxsidebar breadcrumb breadcrumbs skip-link navheader navfooter")
+_PERMALINKS = _set("¶ #")
 _KEPT_ASIDES = _set("footnote footnote-list admonition topic note warning tip")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SPACES = re.compile(r"[\s\u200b]+")
@@ -66,6 +67,8 @@ def is_skipped(node: LexborNode) -> bool:
         return not (tag == "aside" and classes & _KEPT_ASIDES)
     if not said:
         return False
+    if tag == "a" and "#" in (said.get("href") or "") and _is_permalink(node):
+        return True
     if "hidden" in said or (said.get("aria-hidden") or "").lower() == "true":
         return True
     role = (said.get("role") or "").lower()
@@ -74,6 +77,13 @@ def is_skipped(node: LexborNode) -> bool:
         or bool(classes & _SKIPPED_CLASSES)
         or _HIDDEN_STYLE.search(said.get("style") or "") is not None
     )
+
+
+def _is_permalink(node: LexborNode) -> bool:
+    words = node.first_child
+    if words is None or words.tag != "-text" or words.next is not None:
+        return False
+    return (words.text(deep=False) or "").strip() in _PERMALINKS
 
 
 def text_of(node: LexborNode) -> str:

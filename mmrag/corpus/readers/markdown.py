@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
 from mmrag.core.errors import Empty
@@ -23,6 +24,7 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)(?:---|\.\.\.)[ \t]*(
 _FRONT_LINE = re.compile(r"(title|author|date|description|lang)\s*:\s*(.+)", re.IGNORECASE)
 _TAG_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([a-zA-Z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""")
+_TARGET = re.compile(r"\([^()=]{1,100}\)=\s*")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _MAX_NESTING = 60
 
@@ -65,6 +67,7 @@ class MarkdownReader:
         walk = _Walk(source_lines(decoded.text), shelf)
         # Line numbers stay true: markdown-it counts \r\n, \r and \n as one line end each, as we do.
         parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+        parser.block.ruler.before("hr", "target", _target, {"alt": ["paragraph", "reference", "blockquote"]})
         walk.run(parser.parse(body))
         blocks = with_neighbours(_captioned(walk.blocks))
         problems = decoded.problems + shelf.problems()
@@ -278,6 +281,17 @@ def _captioned(blocks: Sequence[Block]) -> list[Block]:
                 continue
         found.append(block)
     return found
+
+
+def _target(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
+    """Step over MyST's names for what follows: '(ssl-certificates)=' alone on a line."""
+    if state.is_code_block(line):
+        return False
+    if not _TARGET.fullmatch(state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]):
+        return False
+    if not silent:
+        state.line = line + 1
+    return True
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, Scalar]]:

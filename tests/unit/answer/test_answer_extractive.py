@@ -201,6 +201,50 @@ def test_a_unit_that_only_repeats_the_question_answers_only_yes_or_no(make_extra
     assert {c.hit for c in answerer.rank("Is that the colour of the lid?", hits)} == {0, 1}
 
 
+def test_what_a_colon_announces_is_the_answer_not_the_announcement(make_extractive: Make) -> None:
+    ranked = make_extractive(manual_items()).rank("Is the lid blue?", hits_of("The lid is as follows:"))
+    assert ranked == []
+
+
+def test_a_label_that_repeats_its_heading_is_no_answer(make_extractive: Make) -> None:
+    hits = hits_of("Address map of the chip", "Map of the chip: blue.", heading="Address map, chip X")
+    ranked = make_extractive(manual_items()).rank("Where does the memory of the chip start?", hits)
+    assert {candidate.hit for candidate in ranked} == {1}
+
+
+def test_an_answer_without_the_figure_asked_for_is_partial(make_extractive: Make) -> None:
+    answerer = make_extractive(manual_items(), ExtractiveOptions(threshold=0.0, weak_band=0.0))
+    query = Query.of("What does the filter cost?")
+    without = answerer.compose(query, hits_of("The filter costs more than you think."))
+    assert not without.complete
+    assert without.notes == ("The match is weak: check the quotes.",)
+    assert answerer.compose(query, hits_of("The filter costs 12 euros.")).complete
+
+
+def test_a_question_with_not_wants_an_answer_with_not(make_extractive: Make) -> None:
+    answerer = make_extractive(manual_items(), ExtractiveOptions(threshold=0.0, weak_band=0.0))
+    query = Query.of("Which filter does the pump not take?")
+    affirmed = answerer.compose(query, hits_of("The pump takes a paper filter."))
+    assert not affirmed.complete
+    assert "says not" in affirmed.notes[0]
+    assert answerer.compose(query, hits_of("The pump cannot take a paper filter.")).complete
+
+
+def test_a_refusal_names_scores_that_differ(make_extractive: Make) -> None:
+    query, hits = Query.of("What does the filter cost?"), hits_of(*RICH)
+    best = make_extractive(manual_items()).rank(query.text, hits)[0].score
+    draft = make_extractive(manual_items(), ExtractiveOptions(threshold=best + 0.002)).compose(query, hits)
+    assert f"best score {best:.3f}, needed {best + 0.002:.3f}" in draft.notes[0]
+
+
+def test_a_name_and_its_number_must_stand_in_one_item(make_extractive: Make) -> None:
+    answerer = make_extractive(manual_items(), ExtractiveOptions(threshold=0.0))
+    query = Query.of("Which fonts did Breitkopf 1754 sell?")
+    together = "In 1754 a type was cut. Breitkopf sold music fonts."
+    assert answerer.compose(query, hits_of(together)).text
+    assert answerer.compose(query, hits_of(*together.split(". "))).text == ""
+
+
 def test_the_cosine_lane_says_how_well_a_passage_fits(make_extractive: Make) -> None:
     scores: list[dict[str, float]] = [{"dense": 0.5}, {}, {"dense": 0.25}]
     found = hits_of("Green lid.", "Two lids.", "Ten lids.")

@@ -30,6 +30,11 @@ def test_a_label_and_its_value_beside_it_are_one_unit() -> None:
     assert plate.text[first.start : first.end] == "Weight\n21 kg"
 
 
+def test_a_label_without_its_value_is_no_unit() -> None:
+    found = words(part(("Max concurrency:", 0.1, 0.1), ("6 (jobs=4 ncpu=4)", 0.5, 0.1)))
+    assert found == ["Max concurrency: 6 (jobs=4 ncpu=4)"]
+
+
 def test_a_label_and_the_line_under_it_are_read_together() -> None:
     found = words(part(("Extract filter", 0.1, 0.1), ("grey tab", 0.1, 0.14), ("far below", 0.1, 0.6)))
     assert "Extract filter: grey tab" in found

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmrag.answer.question import content_words, demands_of, fold, missing_demands, questions_in
+from mmrag.answer.question import asks_denied, content_words, demands_of, fold, missing_demands, questions_in
 
 
 def missing(question: str, evidence: str) -> list[str]:
@@ -58,6 +58,8 @@ def test_two_questions_are_told_from_one(text: str, parts: list[str]) -> None:
         ("Has it a USB port?", "It has two ports.", ["USB"]),
         ('What does "do not open" mean?', "DO  NOT\nOPEN", []),
         ('What does "do not open" mean?', "Do not ever open.", ["do not open"]),
+        ("Who cut it for Breitkopf 1754?", "In 1754 it was cut for Breitkopf.", []),
+        ("How loud is the Larkwind 150?", "Larkwind 300: 150 W", ["Larkwind 150"]),
         ("Do I call Dr. Meyer?", "Call Dr. Smith.", ["Meyer"]),
         ("Is it open on Sunday in March?", "Mon-Fri", []),
         ("Warranty of the pump?", "nothing", []),
@@ -69,6 +71,23 @@ def test_two_questions_are_told_from_one(text: str, parts: list[str]) -> None:
 )
 def test_what_the_evidence_must_name(question: str, evidence: str, absent: list[str]) -> None:
     assert missing(question, evidence) == absent
+
+
+@pytest.mark.parametrize(
+    ("question", "denied"),
+    [
+        ("Which types does libffi not handle?", True),
+        ("Which types doesn't it handle?", True),
+        ("What is built without a compiler?", True),
+        ("Which types does it handle?", False),
+        ("Why does the fan not start?", False),
+        ("If it does not start, what helps?", False),
+        ("What should I check if the fan does not start?", False),
+        ("Welche Nummer hilft in der Not?", False),
+    ],
+)
+def test_what_is_not_so_is_asked_for(question: str, denied: bool) -> None:
+    assert asks_denied(question) is denied
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def test_a_sentence_with_a_colon_reaches_over_its_list() -> None:
     assert other.text == "It does not cover wear."
 
 
+def test_an_entry_with_a_colon_leads_the_entries_under_it() -> None:
+    units = split("It is tested so:\n- daily on:\n  - x86_64\n  - arm")
+    assert units[0].text == "It is tested so: daily on: x86_64; arm"
+
+
 def test_a_list_ends_where_another_kind_begins() -> None:
     whole, *_ = split("It needs:\n- water\n\n1. Open the tap.")
     assert whole.text == "It needs: water"
@@ -135,6 +140,14 @@ def test_rules_of_markdown_tables_are_skipped() -> None:
         (["Model | AX-100 | AX-200", "Weight | 3 kg | 4 kg"], ["Model", "AX-100", "AX-200"]),
         (["a | 1 | 2", "b | 3 | 4"], []),
         (["only | one | row"], []),
+        (['gprintf("format",x,...) | any | string', "strptime(...) | string | time in seconds"], []),
+        (["real | any | number", "imag | any | the imaginary part of the argument"], []),
+        (["E05 | Bypass | stuck", "E07 | Tray full | empty the tray under the unit"], []),
+        (["Weight (kg) | Width [mm] | Part", "21 | 600 | Fan"], ["Weight (kg)", "Width [mm]", "Part"]),
+        (
+            ["Function | Larkwind 150 | Larkwind 300", "Timer | yes | yes", "History | 7 days | 90 days"],
+            ["Function", "Larkwind 150", "Larkwind 300"],
+        ),
     ],
 )
 def test_a_header_is_told_from_a_first_row(rows: list[str], header: list[str]) -> None:
@@ -146,6 +159,7 @@ def test_rows_longer_or_shorter_than_their_header_lose_nothing() -> None:
     assert readable_row("a", ["X", "Y"]) == "X: a"
     assert readable_row("Colour | Red") == "Colour: Red"
     assert readable_row("a | b | c") == "a; b; c"
+    assert readable_row("Tests on: | x86_64 | arm") == "Tests on: x86_64; arm"
 
 
 def test_a_cell_broken_by_the_pages_width_does_not_end_the_table() -> None:

@@ -36,6 +36,13 @@ def test_words_without_the_frame(tmp_path: Path) -> None:
     ]
 
 
+def test_permalinks_are_no_words(tmp_path: Path) -> None:
+    page = (
+        '<p>ffi_type_void<a class="copiable-link" href="#t"> &para;</a> <a href="#x">#</a> <a href="a">#1</a>'
+    )
+    assert [b.text for b in _read(tmp_path, page).blocks] == ["ffi_type_void #1"]
+
+
 def test_main_is_the_page_if_it_is_marked(tmp_path: Path) -> None:
     words = "Words that matter. " * 20
     reading = _read(tmp_path, f"<body><div>Sidebar</div><main><p>{words}</p></main><div>More</div>")

@@ -45,6 +45,11 @@ def _said(block: Block) -> list[tuple[str, str]]:
     return [(part.role, part.text) for part in block.parts if part.text]
 
 
+def test_targets_of_myst_are_no_words(tmp_path: Path) -> None:
+    text = "Words.\n(SSL Certificate Verification)=\n# Certificates\n\nf\n(x)=y\n\n```\n(x)=\n```\n"
+    assert [b.text for b in _read(tmp_path, text).blocks] == ["Words.", "Certificates", "f (x)=y", "(x)="]
+
+
 def test_words_without_markup(tmp_path: Path) -> None:
     text = '# The *Relay*\n\nSome **bold** [link](http://a.b "t") and `code`,\nnext&nbsp;line <b>x</b>.\n'
     reading = _read(tmp_path, text)
