@@ -1,12 +1,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from mmrag.embed.minilm import MiniLMOptions
 
 from mmrag.answer.extractive import ExtractiveOptions
 from mmrag.core.fields import search_text
 from mmrag.core.protocols import Answerer
 from mmrag.core.types import Item
+from mmrag.embed.minilm import MiniLMOptions
 from mmrag.index.bm25 import RankBm25Options
 from mmrag.testing import AnswererContract
 
