@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, Self, get_args
 
 from mmrag.answer import compose_answer, write_evidence
-from mmrag.core.errors import ConfigError, MissingExtra, QueryError, did_you_mean
+from mmrag.core.errors import ConfigError, MissingExtra, QueryError, StoreError, did_you_mean
 from mmrag.core.filters import parse
 from mmrag.core.protocols import Answerer, Embedder, Ocr, Rows
 from mmrag.core.types import Answer, Hit, Query, SourceId
@@ -102,11 +102,7 @@ class Pipeline:
         is_new = not Store.exists(places.store)
         if is_new and sync == "never":
             raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {places.sync_command}")
-        if is_new or rebuild:
-            opened = Store.create(places.store, identity=embedder.identity, replace=rebuild)
-        else:
-            fix = f"{places.sync_command} --rebuild"
-            opened = Store.open(places.store, identity=embedder.identity, fix=fix)
+        opened = _open_store(places, embedder, rebuild=rebuild)
         pipeline = cls(places.folder, opened, plan, embedder)
         try:
             if sync == "always" or (sync == "new" and is_new):
@@ -381,3 +377,15 @@ class Pipeline:
         retriever = HybridRetriever(lanes, search.fusion, self.store.items, depth=search.depth)
         answerer = self.recipe.answer.build(embedder, lexical)
         return _Snapshot(generation, self.store.root, retriever, answerer)
+
+
+def _open_store(places: Places, embedder: Embedder, *, rebuild: bool) -> Store:
+    if rebuild or not Store.exists(places.store):
+        try:
+            return Store.create(places.store, identity=embedder.identity, replace=rebuild)
+        except StoreError:
+            # Another process may have made it since the look.
+            if rebuild or not Store.exists(places.store):
+                raise
+    fix = f"{places.sync_command} --rebuild"
+    return Store.open(places.store, identity=embedder.identity, fix=fix)

@@ -52,12 +52,12 @@ class ReadLimits:
     """Bounds that keep one hostile file from taking the run with it.
 
     Units:
-        bytes, pixels of one picture, pages of one source.
+        bytes, pixels of one picture (Pillow itself refuses above 178,956,970), pages of one source.
     """
 
     max_bytes: int = 2_000_000_000
     max_text_bytes: int = 200_000_000
-    max_pixels: int = 200_000_000
+    max_pixels: int = 170_000_000
     max_pages: int = 10_000
 
 

@@ -18,12 +18,12 @@ import numpy as np
 from mmrag.core.errors import Corrupt, MissingExtra, NotFound
 from mmrag.core.identity import digest_bytes
 from mmrag.core.lazy import require
-from mmrag.core.protocols import Ocr, OcrLine
+from mmrag.core.protocols import Ocr, OcrLine, ReadLimits
 from mmrag.core.types import Box
 from mmrag.corpus.readers.layout import Segment, in_reading_order
 from mmrag.corpus.readers.pictures import encode_png, open_picture, upright
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = ReadLimits().max_pixels
 
 _BUNDLES = (
     ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx", "ch_ppocr_mobile_v2.0_cls_mobile.onnx"),
@@ -93,7 +93,7 @@ class RapidOcr:
 
         Raises:
             Corrupt: The picture cannot be decoded.
-            TooLarge: It has more than 200 million pixels.
+            TooLarge: It has more than 170 million pixels.
         """
         picture = open_picture(image, max_pixels=MAX_PIXELS)
         pixels = np.asarray(upright(picture, near=self._options.max_side))[:, :, ::-1]
@@ -195,7 +195,7 @@ class Tesseract:
 
         Raises:
             Corrupt: The picture cannot be decoded.
-            TooLarge: It has more than 200 million pixels.
+            TooLarge: It has more than 170 million pixels.
         """
         picture = upright(open_picture(image, max_pixels=MAX_PIXELS))
         width, height = picture.size

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from mmrag import Pipeline, Query
-from mmrag.core.errors import ConfigError, UnsupportedModality
+from mmrag.core.errors import ConfigError, StoreError, UnsupportedModality
 
 FACTS = {
     "valve": "The safety valve opens at 3 bar and closes again at 2 bar.",
@@ -66,6 +66,25 @@ def test_another_pipeline_over_the_same_store_is_followed(pipeline):
         pipeline.sync()
         assert "lever.txt" not in {hit.item.source for hit in other.search("lever")}
         assert other.ask("Where is the lever?").root != before.root
+
+
+def test_several_that_make_the_same_store_at_once_share_it_or_are_told_to_wait(tmp_path):
+    (tmp_path / "a.txt").write_text("The siphon is made of copper.")
+
+    def first(_: int) -> str:
+        try:
+            with Pipeline.from_folder(tmp_path, sync="later"):
+                return "open"
+        except StoreError as error:
+            return f"{type(error).__name__} {error.fix}"
+
+    with ThreadPoolExecutor(8) as pool:
+        ends = set(pool.map(first, range(16)))
+    assert "open" in ends
+    # Never the advice to rebuild what another process has just made.
+    assert all(end.startswith("Locked Wait") for end in ends - {"open"}), ends
+    with Pipeline.from_folder(tmp_path) as pipeline:
+        assert pipeline.search("siphon")[0].item.source == "a.txt"
 
 
 def test_a_picture_is_searched_by_its_words(pipeline, tmp_path_factory):
