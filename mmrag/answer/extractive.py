@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mmrag.answer.question import asks_denied, demands_of, denies, fold, questions_in
-from mmrag.answer.scoring import Candidate, ScoreOptions, content_terms, context_terms, score_units, words_of
+from mmrag.answer.scoring import (
+    Candidate,
+    ScoreOptions,
+    content_terms,
+    context_terms,
+    reads,
+    score_units,
+    words_of,
+)
 from mmrag.core.errors import ConfigError
 from mmrag.core.fields import HEADING, TITLE
+from mmrag.core.language import detect_language
 from mmrag.core.protocols import Draft, Quote, TextEmbedder, TextIndex
 from mmrag.core.types import Hit, Item, Page, Query
 
@@ -33,6 +42,8 @@ class ExtractiveOptions(ScoreOptions):
         max_sentences: Most sentences of an answer, 1 to 3.
         max_hits: Sentences are taken from this many of the best hits.
         margin: A further sentence is added if it scores at most this much below the best.
+        blind_coverage: In a language that the embedder does not know, a sentence must hold at least
+            this share of the question's words, weighed by idf.
         check_names: Refuse when a number, quoted string, code or name of the question is nowhere
             in the evidence.
 
@@ -47,6 +58,7 @@ class ExtractiveOptions(ScoreOptions):
     max_sentences: int = 2
     max_hits: int = 8
     margin: float = 0.04
+    blind_coverage: float = 0.5
     check_names: bool = True
 
     def __post_init__(self) -> None:
@@ -60,7 +72,7 @@ class ExtractiveOptions(ScoreOptions):
 
     def without_refusal(self) -> ExtractiveOptions:
         """Return options that answer whatever is asked: calibration needs every question's score."""
-        return replace(self, threshold=-1.0, check_names=False)
+        return replace(self, threshold=-1.0, check_names=False, blind_coverage=0.0)
 
     def build(self, embedder: TextEmbedder, lexicon: TextIndex) -> Extractive:
         """Join the options with the models that they need."""
@@ -96,6 +108,9 @@ class Extractive:
         notes: list[str] = []
         for question in questions:
             ranked = self.rank(question, hits)
+            if not reads(self.embedder, detect_language(question)):
+                # Without the embedder only shared words speak for a unit.
+                ranked = [one for one in ranked if one.coverage >= self.options.blind_coverage]
             if not ranked or ranked[0].score < self.options.threshold:
                 notes.append(self._too_weak(question if len(questions) > 1 else "", ranked, hits))
                 continue

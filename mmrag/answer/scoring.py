@@ -129,7 +129,7 @@ def score_units(
     idf = lexicon.idf(wanted) if wanted else np.zeros(0, np.float32)
     language = detect_language(question)
     wish = expected(question) if language in (None, "en") else None
-    cosine_weight = options.cosine_weight if _reads(embedder, language) else 0.0
+    cosine_weight = options.cosine_weight if reads(embedder, language) else 0.0
     total = cosine_weight + options.coverage_weight + options.passage_weight or 1.0
     lacking = [len(missing_demands(demands, words_of(hit))) / max(len(demands), 1) for hit in hits]
     found = []
@@ -153,6 +153,12 @@ def context_terms(item: Item, lexicon: TextIndex) -> frozenset[str]:
     """Return the terms of an item's headings, title and file name."""
     words = search_text(item)
     return frozenset(lexicon.analyze(f"{words.heading} {words.title} {words.name}"))
+
+
+def reads(embedder: TextEmbedder, language: str | None) -> bool:
+    """Whether an embedder knows a language; None is one that could not be told."""
+    languages: frozenset[str] | None = getattr(embedder, "languages", None)
+    return languages is None or language is None or language in languages
 
 
 def words_of(hit: Hit) -> str:
@@ -223,11 +229,6 @@ def _passage_scores(hits: Sequence[Hit], lane: str) -> list[float]:
     if best <= 0:
         return [1 / (i + 1) for i in range(len(hits))]
     return [max(hit.score, 0.0) / best for hit in hits]
-
-
-def _reads(embedder: TextEmbedder, language: str | None) -> bool:
-    languages: frozenset[str] | None = getattr(embedder, "languages", None)
-    return languages is None or language is None or language in languages
 
 
 def _mismatch(wish: Expectation | None, unit: Unit) -> float:

@@ -147,8 +147,8 @@ def _rows(lines: list[_Line], lead: str) -> Iterator[Unit]:
     header = header_of([row.text for row in kept], ruled=len(kept) < len(rows))
     for row in kept[1:] if header else kept:
         start, end = _trim(row.text, 0, len(row.text))
-        if start < end:
-            words = one_line(readable_row(row.text, header))
+        words = one_line(readable_row(row.text, header))
+        if words and start < end:
             yield Unit(row.start + start, row.start + end, words, "row", lead)
 
 

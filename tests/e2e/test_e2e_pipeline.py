@@ -115,6 +115,15 @@ def test_a_question_in_another_language_is_searched_by_words_and_says_so(pipelin
     assert {lane.name: lane.used for lane in found.lanes} == {"lexical": True, "dense": False}
 
 
+def test_a_weak_match_in_a_language_that_the_embedder_does_not_know_is_no_answer(tmp_path):
+    (tmp_path / "wall.txt").write_text("This page gets a new Larkwind 150 onto the wall and running.")
+    (tmp_path / "tank.txt").write_text("Der Tank der Pumpe fasst 60 Liter und besteht aus Stahl.")
+    with Pipeline.from_folder(tmp_path) as pipeline:
+        refused = pipeline.ask("Wie lange gilt die Garantie für den Larkwind 150?")
+        assert (refused.status, refused.text) == ("no_evidence", "")
+        assert "60 Liter" in pipeline.ask("Wie viele Liter fasst der Tank der Pumpe?").text
+
+
 def test_a_store_of_another_embedder_is_refused_with_the_command(tmp_path):
     from mmrag.store import Store
 
