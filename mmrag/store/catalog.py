@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -209,6 +210,8 @@ class Readers:
         self._free: list[sqlite3.Connection] = []
         self._pinned = threading.local()
         self._closed = threading.Event()
+        # A store that nobody closes gives its connections back all the same; Python 3.13 warns otherwise.
+        weakref.finalize(self, _close_all, self._free)
 
     @contextmanager
     def use(self) -> Iterator[sqlite3.Connection]:
@@ -251,8 +254,12 @@ class Readers:
     def close(self) -> None:
         """Close the connections; one in use is closed when it comes back."""
         self._closed.set()
-        while self._free:
-            self._free.pop().close()
+        _close_all(self._free)
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def generation(db: sqlite3.Connection) -> int:

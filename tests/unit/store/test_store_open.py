@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sqlite3
 
 import pytest
@@ -155,3 +156,13 @@ def test_a_place_that_is_no_folder_is_a_store_error(tmp_path, fakes):
             Store.create(place, identity=fakes.identity)
         assert "--store" in caught.value.fix
         assert not Store.exists(place)
+
+
+def test_a_store_that_nobody_closes_closes_its_connections(tmp_path):
+    store = Store.create(tmp_path / "store", identity={"dim": "2"})
+    assert store.sources() == []
+    (connection,) = store._readers._free
+    del store
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
