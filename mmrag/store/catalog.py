@@ -163,19 +163,24 @@ def check_format(db: sqlite3.Connection, path: Path, rebuild: str) -> None:
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open a connection without implicit transactions."""
-    if write:
-        db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        # FULL: a commit is on the disk, not only in the system's cache, when it returns.
-        db.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-    else:
+    target = str(path)
+    if not write:
         # A catalog on a read-only disk cannot take the shared memory file that WAL needs.
         frozen = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
-        uri = path.absolute().as_uri() + ("?immutable=1" if frozen else "?mode=rw")
-        db = sqlite3.connect(
-            uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        db.execute("PRAGMA query_only = ON")
-        add_text_functions(db)
+        target = path.absolute().as_uri() + ("?immutable=1" if frozen else "?mode=rw")
+    db = sqlite3.connect(
+        target, uri=not write, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        if write:
+            # FULL: a commit is on the disk, not only in the system's cache, when it returns.
+            db.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+        else:
+            db.execute("PRAGMA query_only = ON")
+            add_text_functions(db)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
