@@ -178,7 +178,9 @@ def test_a_dry_run_names_the_files_and_does_nothing(tmp_path):
 
 
 def test_an_index_that_was_stopped_half_way_says_so(tmp_path):
-    for number in range(300):
+    # Some ten seconds' work; the first of it is committed after two.
+    count = 1500
+    for number in range(count):
         (tmp_path / f"{number}.txt").write_text(f"Shelf {number} holds part {number * 7}. " * 20)
     command = [sys.executable, "-m", "mmrag", "sync", str(tmp_path)]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -193,12 +195,12 @@ def test_an_index_that_was_stopped_half_way_says_so(tmp_path):
     assert run.returncode == 130
     assert "the next sync goes on from there" in said
     status = as_json("status", tmp_path)
-    assert 0 < status["items"] < 300
+    assert 0 < status["items"] < count
     assert status["notes"][-1].startswith("Not all files are indexed yet")
     note = as_json("search", tmp_path, "shelf 7")["notes"][-1]
     assert note.startswith("Not all files are indexed yet")
     done = as_json("sync", tmp_path)
-    assert done["plan"]["added"] == 300 - status["states"]["indexed"]
+    assert done["plan"]["added"] == count - status["states"]["indexed"]
     assert as_json("status", tmp_path)["notes"] == []
 
 
