@@ -18,7 +18,7 @@ class MinMaxFusion:
 
     A row that a lane did not find counts 0 there; a lane whose candidates all score the same
     counts 1 for each. Weights are shared out among the lanes that took part; none given means
-    equal ones. Over SQuAD passages nDCG@10 was .909, against .877 for reciprocal ranks.
+    equal ones.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
