@@ -17,8 +17,15 @@ from mmrag.recipes import load_pipeline
 
 Verdict = Literal["ok", "missing", "broken"]
 
-_PACKAGES = ("numpy", "pyarrow", "onnxruntime", "tokenizers", "tantivy", "pypdfium2", "pillow", "selectolax")
-_OPTIONAL = (("rapidocr", "ocr", "text in scans and pictures"), ("faiss-cpu", "cpu", "FAISS indexes"))
+_PACKAGES = (
+    *("numpy", "pyarrow", "onnxruntime", "tokenizers", "tantivy", "pypdfium2", "pillow", "selectolax"),
+    "watchfiles",
+)
+_OPTIONAL = (
+    ("rapidocr", "ocr", "text in scans and pictures"),
+    ("av", "media", "audio and video"),
+    ("faiss-cpu", "cpu", "FAISS indexes"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from mmrag.answer.render import has_pages, is_picture, picture_of
 from mmrag.core.errors import MmragError, OutOfSpace, StoreError
 from mmrag.core.fields import ANCHOR
 from mmrag.core.identity import digest_bytes, digest_file
-from mmrag.core.types import Answer, Box, Citation, Page, SourceId
+from mmrag.core.types import Answer, Box, Citation, Page, SourceId, TimeRange
 
 OpenMedia = Callable[[SourceId], Path]
 BlobOf = Callable[[str], bytes | None]
 DigestOf = Callable[[SourceId], str | None]
 
 _FRAGMENT_WORDS = 5
+_TRANSCRIPTS = (".vtt", ".srt")
 
 
 def write_evidence(
@@ -115,8 +116,8 @@ def _picture(citation: Citation, path: Path, blob: BlobOf) -> tuple[bytes, str]:
         return encode(page_picture(path, citation.locator.number, _boxes(citation)))
     part = picture_of(item)
     data = blob(part.media) if part and part.media else None
-    if data is None or part is None:
-        return b"", ""
+    if data is None or part is None or data.lstrip()[:1] == b"<":
+        return b"", ""  # A drawing in SVG, which nothing here can paint: the link shows it.
     if part.media != digest_bytes(data):
         raise StoreError("The stored picture is damaged.", fix="Run mmrag verify.")
     return encode(media_picture(data, _boxes(citation)))
@@ -146,6 +147,9 @@ def _link(path: Path, folder: Path, citation: Citation) -> str:
     suffix = path.suffix.lower()
     if suffix == ".pdf" and isinstance(citation.locator, Page):
         return f"{base}#page={citation.locator.number}"
+    if isinstance(citation.locator, TimeRange) and citation.locator.start and suffix not in _TRANSCRIPTS:
+        # Players and browsers begin there: W3C Media Fragments URI 1.0, section 4.2.1.
+        return f"{base}#t={round(citation.locator.start, 3):.10g}"
     if suffix in (".html", ".htm", ".xhtml"):
         anchor = percent(str(citation.item.metadata.get(ANCHOR, "")), safe="")
         directive = _text_directive(citation.quote)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmrag.core.types import ITEM_SEPARATOR, Box, Item, Locator, Page, Place, Span, TimeRange
+from mmrag.core.types import ITEM_SEPARATOR, Box, Item, Locator, Page, Place, Span, around
 
 _MARGIN_CHARS = 2
 _MIN_LINE_SHAPE = 2.0
@@ -22,11 +22,7 @@ def locate(item: Item, start: int, end: int) -> Locator:
     if isinstance(first, Page):
         boxes = [f.box for f in found if isinstance(f, Page) and f.number == first.number and f.box]
         return Page(first.number, Box.around(boxes) if boxes else _own_box(item, first.number))
-    if isinstance(first, Span):
-        spans = [f for f in found if isinstance(f, Span)]
-        return Span(min(s.start for s in spans), max(s.end for s in spans))
-    times = [f for f in found if isinstance(f, TimeRange)]
-    return TimeRange(min(t.start for t in times), max(t.end for t in times))
+    return around(found)
 
 
 def locators(item: Item, start: int, end: int) -> list[Locator]:

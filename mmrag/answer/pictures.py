@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from mmrag.core.errors import Corrupt
 from mmrag.core.pdfium import PDFIUM_LOCK
+from mmrag.core.protocols import ReadLimits
 from mmrag.core.types import Box
+from mmrag.media.pictures import open_picture, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,25 +65,11 @@ def media_picture(data: bytes, boxes: Sequence[Box]) -> Image:
 
     Raises:
         Corrupt: The bytes are no readable picture.
+        TooLarge: It has too many pixels.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = ImageOps.exif_transpose(opened)
-            image.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
-            flat = _flatten(image)
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:
-        raise Corrupt(
-            f"The picture cannot be decoded ({error}).", fix="Restore the file and sync again."
-        ) from error
-    return draw_boxes(flat, boxes)
+    image = upright(open_picture(data, max_pixels=ReadLimits().max_pixels), near=MAX_SIDE_PIXELS)
+    image.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
+    return draw_boxes(image, boxes)
 
 
 def draw_boxes(image: Image, boxes: Sequence[Box]) -> Image:
@@ -117,14 +105,3 @@ def encode(image: Image) -> tuple[bytes, str]:
         return buffer.getvalue(), "jpeg"
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue(), "png"
-
-
-def _flatten(image: Image) -> Image:
-    """Put a picture with transparency on white."""
-    from PIL import Image as images
-
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = images.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return images.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")

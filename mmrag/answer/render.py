@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmrag.core.fields import ANCHOR, HEADING, TITLE
-from mmrag.core.types import Answer, Citation, Hit, Item, Locator, Page, Part, Span
+from mmrag.core.fields import ANCHOR, HEADING, PLACE, TITLE
+from mmrag.core.types import Answer, Cells, Citation, Hit, Item, Locator, Page, Part, Span
 
 SCHEMA = 1
 """The version of `answer_to_dict`; it grows only when a field changes its meaning."""
@@ -20,9 +20,10 @@ def answer_to_dict(answer: Answer) -> dict[str, Any]:
     Keys: schema; status (answered, partial, no_evidence); text; citations, each {source, label,
     locator, quote, support, start, end, item, title, heading}; evidence, each {source, label,
     locator, text, modality, score, scores, ranks, also_in, item}; notes; trace, each {name, ms,
-    detail}; root. A locator is {"page", "box": [x0, y0, x1, y1] | null} with fractions of the page
-    from its top left corner, {"span": [start, end]} in characters of the source's text, or
-    {"time": [start, end]} in seconds. start and end are characters of the item's text.
+    detail}; root. start and end are characters of the item's text. A locator is one of
+    {"page", "box": [x0, y0, x1, y1] | null} with fractions of the page from its top left corner,
+    {"span": [start, end]} in characters of the source's text, {"time": [start, end]} in seconds,
+    {"sheet", "rows": [first, last]} counted from 1.
     """
     return {
         "schema": SCHEMA,
@@ -60,15 +61,21 @@ def locator_to_dict(locator: Locator) -> dict[str, Any]:
         return {"page": locator.number, "box": corners}
     if isinstance(locator, Span):
         return {"span": [locator.start, locator.end]}
+    if isinstance(locator, Cells):
+        return {"sheet": locator.sheet, "rows": [locator.first, locator.last]}
     return {"time": [locator.start, locator.end]}
 
 
 def describe_locator(item: Item, locator: Locator) -> str:
     """Say where something stands: 'manual.pdf, page 3', 'faq.html#warranty' or 'notes.md, characters 1-9'.
 
-    Words in a figure of a text have a box of that figure: 'notes.md, figure'.
+    Words in a figure of a text have a box of that figure: 'notes.md, figure'. A reader may say the
+    place in the words of the program that shows the file: 'talk.pptx, slide 3'.
     """
     name = item.source
+    if PLACE in item.metadata:
+        place = item.metadata[PLACE]
+        return f"{name}, {place}" if place else name
     if isinstance(locator, Page):
         if is_picture(item):
             return name
@@ -78,6 +85,10 @@ def describe_locator(item: Item, locator: Locator) -> str:
         if name.lower().endswith(_PAGES):
             return f"{name}#{anchor}" if anchor else name
         return f"{name}, characters {locator.start}-{locator.end}"
+    if isinstance(locator, Cells):
+        one = locator.first == locator.last
+        rows = f"row {locator.first}" if one else f"rows {locator.first}-{locator.last}"
+        return f"{name}, sheet {locator.sheet}, {rows}" if locator.sheet else f"{name}, {rows}"
     return f"{name}, {_clock(locator.start)}-{_clock(locator.end)}"
 
 

@@ -11,6 +11,10 @@ TITLE, HEADING, CONTEXT, LANGUAGE, ANCHOR = "title", "heading", "context", "lang
 """Metadata keys that readers and the splitter fill: the source's title, the path of headings
 above the item ("A > B"), the lines around a figure, ISO 639-1 code, HTML element id."""
 
+PLACE = "place"
+"""Metadata of blocks whose locator a person cannot look up: where to look instead ("slide 3",
+"message 14"), or '' when the file's name and the heading must do, as in a Word document."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchText:

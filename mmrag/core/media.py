@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_OPEN = "application/vnd.oasis.opendocument."
 _KINDS = {
     "text/plain": "text",
     "text/markdown": "markdown",
     "text/html": "html",
     "application/xhtml+xml": "html",
     "application/pdf": "pdf",
+    f"{_OFFICE}wordprocessingml.document": "word",
+    f"{_OPEN}text": "word",
+    f"{_OFFICE}presentationml.presentation": "slides",
+    f"{_OPEN}presentation": "slides",
+    f"{_OFFICE}spreadsheetml.sheet": "sheet",
+    f"{_OPEN}spreadsheet": "sheet",
+    "text/csv": "table",
+    "text/tab-separated-values": "table",
+    "application/vnd.apache.parquet": "table",
+    "application/x-ipynb+json": "notebook",
+    "application/epub+zip": "book",
+    "message/rfc822": "mail",
+    "application/mbox": "mail",
+    "text/vtt": "transcript",
+    "application/x-subrip": "transcript",
 }
 
 
 def kind_of(media_type: str) -> str:
-    """Return the family of a media type: text, markdown, html, pdf, image, audio, video or other."""
+    """Return the family of a media type: text, pdf, word, mail, image, audio, video, ... or other."""
     family = media_type.split("/", 1)[0]
     return _KINDS.get(media_type) or (family if family in ("image", "audio", "video") else "other")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrag.core.fields import SearchText
-from mmrag.core.reading import Reading
+from mmrag.core.reading import About, Format, Reading
 from mmrag.core.types import (
     Box,
     Embeddings,
@@ -52,40 +52,59 @@ class ReadLimits:
     """Bounds that keep one hostile file from taking the run with it.
 
     Units:
-        bytes, pixels of one picture (Pillow itself refuses above 178,956,970), pages of one source.
+        bytes; pixels of one picture (Pillow itself refuses above 178,956,970); pages and table rows of
+        one source; seconds without any progress. `max_unpacked_bytes` bounds what an archive such as a
+        .docx unpacks to, `max_memory_bytes` the process that reads, `max_output_bytes` what it hands on.
     """
 
     max_bytes: int = 2_000_000_000
     max_text_bytes: int = 200_000_000
+    max_unpacked_bytes: int = 1_000_000_000
     max_pixels: int = 170_000_000
     max_pages: int = 10_000
+    max_rows: int = 200_000
+    max_memory_bytes: int = 3_000_000_000
+    max_output_bytes: int = 1_000_000_000
+    max_idle_s: float = 120.0
+
+
+def no_progress(done: int, total: int) -> None:
+    """Ignore how far a reader is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
     """What a reader may use beside the file: nothing else, and never the network.
 
-    `ocr` is None when no OCR engine is installed or wanted.
+    `ocr` is None when no OCR engine is installed or wanted. `progress` takes how many pages, slides,
+    sheets or pictures of how many are done: a reader that says nothing for `limits.max_idle_s` is stopped.
     """
 
     root: Path
     ocr: Ocr | None = None
     limits: ReadLimits = field(default_factory=ReadLimits)
+    progress: Callable[[int, int], None] = no_progress
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one family of files into blocks in reading order."""
+    """Reads one family of files into blocks in reading order.
+
+    It holds no state and can be pickled: a worker process runs it. Packages that it needs beyond
+    mmrag's own are imported in `read`.
+    """
 
     name: str
     version: int
-    media_types: frozenset[str]
+    formats: tuple[Format, ...]
+    about: tuple[About, ...]
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a file.
 
         Raises:
             SourceError: The file cannot be read; the subclass and its fix say why.
+            MissingExtra: A package that this reader needs is not installed.
         """
         ...
 

@@ -57,11 +57,49 @@ class PageCoverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file that a reader takes: how to tell it by name and first bytes, and what it gives.
+
+    Args:
+        media_type: What a source of this format is called, such as "application/pdf".
+        title: For people, with its article: "a PDF", "a Word document".
+        suffixes: In lower case with the dot; the first one is the usual one.
+        magic: A regular expression that the first bytes of the file match; empty for plain text.
+        names: File names without suffix ("readme") that mean this format as well.
+    """
+
+    media_type: str
+    title: str
+    suffixes: tuple[str, ...]
+    magic: bytes = b""
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A row of the table "what happens to my file".
+
+    Args:
+        files: What people call these files: "Word (.docx)".
+        reads: What becomes searchable.
+        leaves: What does not; the limits.
+        extra: The extra of mmrag that it needs, '' for none.
+    """
+
+    files: str
+    reads: str
+    leaves: str = ""
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A source as its reader saw it.
 
     `problems` are sentences on what was left out (each makes the source partial);
-    `depends` are the other files (relative posix paths) that the reading used.
+    `depends` are the other files (relative posix paths) that the reading used, or would use if they
+    were there. `read_with` names another source that holds all of this one's content, such as the film
+    of a transcript: then there are no blocks, and the source counts as skipped for that reason.
     """
 
     blocks: tuple[Block, ...]
@@ -71,3 +109,4 @@ class Reading:
     problems: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    read_with: str = ""

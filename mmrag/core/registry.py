@@ -45,6 +45,10 @@ class Registry:
         found = {point.name for point in entry_points(group=f"mmrag.{self.kind}")}
         return sorted(found | self._builtin.keys() | self._registered.keys())
 
+    def ordered(self) -> list[str]:
+        """Return the known names: the built-in ones as listed, then the others sorted."""
+        return [*self._builtin, *(name for name in self.names() if name not in self._builtin)]
+
     def get(self, name: str) -> Factory:
         """Return a factory by name; built-in names cannot be shadowed.
 

@@ -79,7 +79,39 @@ class TimeRange:
     end: float
 
 
-Locator = Page | Span | TimeRange
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Rows `first` to `last` (1-based, inclusive) of a sheet, or of a table file, whose sheet is ''.
+
+    Rows are counted as a spreadsheet program shows them: in a table file the header is row 1.
+    """
+
+    sheet: str
+    first: int
+    last: int
+
+
+Locator = Page | Span | TimeRange | Cells
+
+
+def around(places: Sequence[Locator]) -> Locator:
+    """Return the smallest locator that holds all of `places` (at least one).
+
+    The first one says which kind, page and sheet it is; a page has a box if all of them have.
+    """
+    first = places[0]
+    if isinstance(first, Page):
+        pages = [p for p in places if isinstance(p, Page)]
+        boxes = [p.box for p in pages if p.box]
+        return Page(first.number, Box.around(boxes) if len(boxes) == len(pages) else None)
+    if isinstance(first, Span):
+        spans = [p for p in places if isinstance(p, Span)]
+        return Span(min(s.start for s in spans), max(s.end for s in spans))
+    if isinstance(first, Cells):
+        rows = [p for p in places if isinstance(p, Cells) and p.sheet == first.sheet]
+        return Cells(first.sheet, min(r.first for r in rows), max(r.last for r in rows))
+    times = [p for p in places if isinstance(p, TimeRange)]
+    return TimeRange(min(t.start for t in times), max(t.end for t in times))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from mmrag.core.errors import SourceError, TooLarge
 from mmrag.core.identity import digest_bytes, digest_file
 from mmrag.core.protocols import Ocr, ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
-from mmrag.core.types import Box, Locator, Page, Source, SourceId, Span
+from mmrag.core.types import Box, Cells, Locator, Page, Source, SourceId, Span
 from mmrag.testing.fakes import FakeOcr
 
 
@@ -74,9 +76,32 @@ class ReaderContract(ABC):
         assert reader.name.isidentifier()
         assert isinstance(reader.version, int)
         assert reader.version >= 1
-        assert isinstance(reader.media_types, frozenset)
-        assert self.media_type in reader.media_types
-        assert all(kind.count("/") == 1 and kind == kind.lower() for kind in reader.media_types)
+        kinds = [known.media_type for known in reader.formats]
+        assert self.media_type in kinds
+        assert all(kind.count("/") == 1 and kind == kind.lower() for kind in kinds)
+        for known in reader.formats:
+            assert known.suffixes
+            assert all(s.startswith(".") and s == s.lower() for s in known.suffixes)
+            assert known.title.split()[0] in ("a", "an"), "messages say: the file is <title>"
+
+    def test_it_says_what_happens_to_a_file(self) -> None:
+        assert self.make().about
+        assert all(row.files and row.reads for row in self.make().about)
+
+    def test_a_worker_process_can_have_it(self) -> None:
+        copy = pickle.loads(pickle.dumps(self.make()))
+        assert (copy.name, copy.version, copy.formats) == (
+            self.make().name,
+            self.make().version,
+            self.make().formats,
+        )
+
+    def test_samples_are_taken_for_what_they_are(self, samples: list[Path]) -> None:
+        by_suffix = {suffix: known for known in self.make().formats for suffix in known.suffixes}
+        for path in samples:
+            known = by_suffix[path.suffix.lower()]
+            assert known.media_type == self.media_type
+            assert re.compile(known.magic, re.DOTALL).match(path.read_bytes()[:8192])
 
     def test_samples_give_blocks_without_problems(self, samples: list[Path], tmp_path: Path) -> None:
         for path in samples:
@@ -211,6 +236,8 @@ def check_locator(locator: Locator) -> None:
             check_box(locator.box)
     elif isinstance(locator, Span):
         assert 0 <= locator.start < locator.end
+    elif isinstance(locator, Cells):
+        assert 1 <= locator.first <= locator.last
     else:
         assert 0 <= locator.start <= locator.end
 

@@ -1,164 +1,181 @@
-"""Tell what a file is: its suffix says, its first bytes must agree."""
+"""Tell what a file is: its name says, its first bytes must agree."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from mmrag.core.errors import Corrupt, Empty, Unsupported
-from mmrag.corpus.readers.suffixes import LINES, NAMES, PROSE, TABLES
+from mmrag.core.errors import Corrupt, Empty, Encrypted, Unsupported
+from mmrag.core.protocols import Reader
+from mmrag.core.reading import Format
 
 _HEAD_BYTES = 8192
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_BYTES = 1 << 20
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+"""The stream in which Office keeps a document with a password."""
 _IGNORE = "or leave it out with a line in .mmragignore."
 
-_BINARY = {
-    ".pdf": "application/pdf",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".jpe": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".bmp": "image/bmp",
-}
-_MARKUP = {
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".xhtml": "application/xhtml+xml",
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".mdown": "text/markdown",
-    ".mkd": "text/markdown",
-}
-_LATER = {
-    "Word documents": (".doc .docx .odt .rtf .pages", "Save it as PDF"),
-    "presentations": (".ppt .pptx .odp .key", "Save it as PDF"),
-    "spreadsheets": (".xls .xlsx .ods .numbers", "Save it as CSV or PDF"),
-    "notebooks": (".ipynb", "Export it as HTML"),
-    "e-books": (".epub .mobi .azw3 .djvu", "Convert it to PDF or HTML"),
-    "mails": (".eml .msg .mbox", "Save it as text or PDF"),
-    "archives": (".zip .tar .gz .tgz .bz2 .xz .zst .7z .rar .jar .whl .deb .rpm", "Unpack it"),
-    "sound": (".mp3 .wav .flac .ogg .opus .m4a .aac .wma", "Put a transcript as text beside it"),
-    "films": (".mp4 .mkv .mov .avi .webm .mpg .mpeg .wmv", "Put a transcript as text beside it"),
-    "vector drawings": (".svg .svgz .eps .ai .ps .dxf .dwg .emf .wmf", "Export it as PNG or PDF"),
-    "HEIF and raw pictures": (".heic .heif .avif .raw .cr2 .nef .arw .dng .jxl .jp2", "Export it as JPEG"),
-    "databases": (".db .sqlite .sqlite3 .mdb .parquet .feather .h5 .npy .npz .pkl", "Export it as CSV"),
-    "programs and fonts": (
-        ".exe .dll .so .o .a .pyc .class .wasm .ttf .otf .woff .woff2 .bin .iso",
-        "Ignore it",
+UNREAD = {
+    "old Word documents": (".doc .dot .rtf .pages .wpd", "Save it as .docx or PDF"),
+    "old presentations": (".ppt .pps .pot .key", "Save it as .pptx or PDF"),
+    "old spreadsheets": (".xls .xlsb .numbers", "Save it as .xlsx or CSV"),
+    "Outlook mails": (".msg .pst", "Save it as .eml"),
+    "other e-books": (".mobi .azw .azw3 .djvu .fb2 .chm", "Convert it to EPUB or PDF"),
+    "archives": (
+        ".zip .tar .gz .tgz .bz2 .xz .zst .7z .rar .jar .whl .deb .rpm .dmg .iso .cab .lz4 .ar",
+        "Unpack it",
+    ),
+    "vector drawings": (".svgz .eps .ai .ps .dxf .dwg .emf .wmf .vsd .vsdx", "Export it as SVG, PNG or PDF"),
+    "HEIF and raw pictures": (
+        ".heic .heif .avif .raw .cr2 .cr3 .nef .arw .dng .jxl .jp2 .psd .xcf .ico .tga",
+        "Export it as JPEG or PNG",
+    ),
+    "databases and arrays": (
+        ".db .sqlite .sqlite3 .mdb .accdb .feather .arrow .h5 .hdf5 .npy .npz .pkl .pickle .orc .avro .mat",
+        "Export it as CSV or Parquet",
+    ),
+    "models and weights": (".onnx .safetensors .pt .pth .gguf .tflite .pb", ""),
+    "programs, objects and fonts": (
+        ".exe .dll .so .dylib .o .a .lib .pyc .pyd .class .wasm .ttf .otf .woff .woff2 .eot"
+        " .bin .dat .apk .msi",
+        "",
     ),
 }
-_LATER_BY_SUFFIX = {
-    suffix: (family, fix) for family, (suffixes, fix) in _LATER.items() for suffix in suffixes.split()
+"""Families of files that no reader of mmrag takes: their suffixes, and what a person can do."""
+_UNREAD_BY_SUFFIX = {
+    suffix: (family, fix) for family, (suffixes, fix) in UNREAD.items() for suffix in suffixes.split()
 }
-_NAMES = {
-    "application/pdf": "a PDF",
-    "image/png": "a PNG picture",
-    "image/jpeg": "a JPEG picture",
-    "image/gif": "a GIF picture",
-    "image/webp": "a WebP picture",
-    "image/tiff": "a TIFF picture",
-    "image/bmp": "a BMP picture",
-    "application/zip": "a ZIP archive (or an Office document)",
-    "application/gzip": "a gzip archive",
-}
-_RIGHT_SUFFIX = {media_type: suffix for suffix, media_type in reversed(_BINARY.items())}
+_FOREIGN = (
+    (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (_OLE, "an old Office document"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\x00", "a program"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+)
 
 
-def detect(path: Path) -> str:
-    """Return the media type of a file that a reader takes.
+class Detector:
+    """Tells the media type of a file that one of the readers takes.
 
-    Raises:
-        Empty: The file has no bytes.
-        Corrupt: The content is not what the suffix says, or only a git-lfs pointer.
-        Unsupported: No reader takes this kind of file.
+    Args:
+        readers: Of two that claim a suffix, the later one gets it.
     """
-    suffix = path.suffix.lower()
-    if later := _LATER_BY_SUFFIX.get(suffix):
-        family, fix = later
-        fix = f"{fix}, {_IGNORE}" if fix != "Ignore it" else "Leave it out with a line in .mmragignore."
-        raise Unsupported(f"{family.capitalize()} ({suffix}) are not read yet.", fix=fix, where=path.name)
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if not head:
-        raise Empty("The file is empty.", fix="Nothing to do, or restore its content.", where=path.name)
-    if head.startswith(_LFS_POINTER):
-        raise Corrupt(
-            "The file is a git-lfs pointer; the real content was not fetched.",
-            fix="Run: git lfs pull",
-            where=path.name,
-        )
-    found = sniff(head)
-    if suffix in _BINARY:
-        _agree(path, suffix, _BINARY[suffix], found, head)
-        return _BINARY[suffix]
-    if suffix in _MARKUP or _is_plain(path):
-        if found or (b"\x00" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")):
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        formats = [known for reader in readers for known in reader.formats]
+        self._by_suffix = {suffix: known for known in formats for suffix in known.suffixes}
+        self._by_name = {name: known for known in formats for name in known.names}
+        self._with_magic = [(re.compile(known.magic, re.DOTALL), known) for known in formats if known.magic]
+
+    def __call__(self, path: Path) -> str:
+        """Return the media type of a file.
+
+        Raises:
+            Empty: The file has no bytes.
+            Corrupt: The content is not what the suffix says, or only a git-lfs pointer.
+            Encrypted: It is an Office document with a password.
+            Unsupported: No reader takes this kind of file.
+        """
+        suffix = path.suffix.lower()
+        wanted = self._by_suffix.get(suffix)
+        if wanted is None and suffix in _UNREAD_BY_SUFFIX:
+            family, fix = _UNREAD_BY_SUFFIX[suffix]
+            fix = f"{fix}, {_IGNORE}" if fix else "Leave it out with a line in .mmragignore."
+            raise Unsupported(
+                f"{family[0].upper()}{family[1:]} ({suffix}) are not read.", fix=fix, where=path.name
+            )
+        wanted = wanted or self._by_name.get(_stem(path))
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        if not head:
+            raise Empty("The file is empty.", fix="Nothing to do, or restore its content.", where=path.name)
+        if head.startswith(_LFS_POINTER):
             raise Corrupt(
-                f"The file is {_NAMES.get(found, 'binary')}, but its name says text.",
-                fix=_rename(found),
+                "The file is a git-lfs pointer; the real content was not fetched.",
+                fix="Run: git lfs pull",
                 where=path.name,
             )
-        return _MARKUP.get(suffix, "text/plain")
-    if found in _RIGHT_SUFFIX:
-        raise Unsupported(
-            f"The file is {_NAMES[found]} without the right suffix.", fix=_rename(found), where=path.name
+        found = [known for magic, known in self._with_magic if magic.match(head)]
+        if wanted is None:
+            raise _nameless(path, suffix, found, head)
+        if wanted.magic and wanted not in found and not _is_late_pdf(wanted, head):
+            raise _mislabelled(path, suffix, wanted, found, head)
+        name = _name_of(found, head)
+        if not wanted.magic and (name or _is_binary(head)):
+            raise Corrupt(
+                f"The file is {name or 'binary'}, but its name says text.",
+                fix=_rename(found, head),
+                where=path.name,
+            )
+        return wanted.media_type
+
+
+def _nameless(path: Path, suffix: str, found: Sequence[Format], head: bytes) -> Unsupported:
+    if found:
+        return Unsupported(
+            f"The file is {_name_of(found, head) or found[0].title} without the right suffix.",
+            fix=_rename(found, head),
+            where=path.name,
         )
     kind = f"of type {path.suffix!r}" if suffix else "without a suffix"
-    raise Unsupported(
+    return Unsupported(
         f"Files {kind} are not read.",
         fix=f"Convert it to PDF, HTML, Markdown or .txt, {_IGNORE}",
         where=path.name,
     )
 
 
-def sniff(head: bytes) -> str:
-    """Return the media type that the first bytes of a file show, or '' if they show none."""
-    for magic, media_type in (
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"\xff\xd8\xff", "image/jpeg"),
-        (b"GIF87a", "image/gif"),
-        (b"GIF89a", "image/gif"),
-        (b"II*\x00", "image/tiff"),
-        (b"MM\x00*", "image/tiff"),
-        (b"II+\x00", "image/tiff"),
-        (b"PK\x03\x04", "application/zip"),
-        (b"\x1f\x8b", "application/gzip"),
-    ):
-        if head.startswith(magic):
-            return media_type
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[:2] == b"BM" and len(head) >= 18 and head[6:10] == b"\x00\x00\x00\x00":
-        return "image/bmp"
-    # Readers of PDF accept the header anywhere in the first 1024 bytes; a text may quote it.
-    where = head[:1024].find(b"%PDF-")
-    return "application/pdf" if where == 0 or (where > 0 and b"\x00" in head) else ""
-
-
-def _agree(path: Path, suffix: str, wanted: str, found: str, head: bytes) -> None:
-    if found == wanted or (wanted == "application/pdf" and b"%PDF-" in head[:1024]):
-        return
-    if found:
-        message, fix = f"The file is {_NAMES[found]}, not {_NAMES[wanted]}.", _rename(found)
+def _mislabelled(
+    path: Path, suffix: str, wanted: Format, found: Sequence[Format], head: bytes
+) -> Corrupt | Encrypted:
+    if head.startswith(_OLE) and _has_password(path):
+        return Encrypted(
+            "The document needs a password.",
+            fix="Open it in the program that wrote it, and save a copy without the password.",
+            where=path.name,
+        )
+    if name := _name_of(found, head):
+        message, fix = f"The file is {name}, not {wanted.title}.", _rename(found, head)
     elif head.lstrip()[:1] == b"<":
-        message = f"The file is a web page, not {_NAMES[wanted]}: often a download that failed."
+        message = f"The file is a web page, not {wanted.title}: often a download that failed."
         fix = "Download it again, or rename it to .html."
     else:
-        message = f"The file does not begin like {_NAMES[wanted]}, which its suffix {suffix} says it is."
+        message = f"The file does not begin like {wanted.title}, which its suffix {suffix} says it is."
         fix = "Restore it from its source, " + _IGNORE
-    raise Corrupt(message, fix=fix, where=path.name)
+    return Corrupt(message, fix=fix, where=path.name)
 
 
-def _rename(found: str) -> str:
-    suffix = _RIGHT_SUFFIX.get(found)
-    return f"Rename it to end in {suffix}, {_IGNORE}" if suffix else f"Unpack or convert it, {_IGNORE}"
+def _stem(path: Path) -> str:
+    """Return what a file without a telling suffix is called: 'readme' of README-de, LICENSE.MIT."""
+    return path.name.lower().lstrip(".").split(".")[0].split("-")[0]
 
 
-def _is_plain(path: Path) -> bool:
-    name = path.name.lower()
-    return (
-        path.suffix.lower() in PROSE | LINES | TABLES or name.lstrip(".").split(".")[0].split("-")[0] in NAMES
-    )
+def _is_binary(head: bytes) -> bool:
+    return b"\x00" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff") and head[:4] != b"\x00\x00\xfe\xff"
+
+
+def _is_late_pdf(wanted: Format, head: bytes) -> bool:
+    # Readers of PDF accept the header anywhere in the first 1024 bytes; a text may quote it.
+    return wanted.media_type == "application/pdf" and b"%PDF-" in head[:1024]
+
+
+def _has_password(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _ENCRYPTED in file.read(_OLE_BYTES)
+
+
+def _name_of(found: Sequence[Format], head: bytes) -> str:
+    """Return what a file is; of a container that several formats share, the container's name."""
+    foreign = next((title for magic, title in _FOREIGN if head.startswith(magic)), "")
+    return foreign or (found[0].title if found else "")
+
+
+def _rename(found: Sequence[Format], head: bytes) -> str:
+    if found and not any(head.startswith(magic) for magic, _ in _FOREIGN):
+        return f"Rename it to end in {found[0].suffixes[0]}, {_IGNORE}"
+    return f"Give it its right suffix, or unpack or convert it, {_IGNORE}"

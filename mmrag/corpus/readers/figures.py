@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes
@@ -15,8 +16,9 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext
 from mmrag.core.reading import Blob, Block
 from mmrag.core.types import Box, Locator, Page, Part, Scalar, Source
+from mmrag.corpus.readers.drawing_words import is_drawing, read_drawing
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
-from mmrag.corpus.readers.pictures import MEDIA_TYPES, open_picture
+from mmrag.media.pictures import MEDIA_TYPES, open_picture
 
 MIN_SIDE_PX = 40
 MIN_AREA_PX = 6000
@@ -29,6 +31,8 @@ _CAPTION = re.compile(
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 _LISTED = 5
 _SAME_ROW = 0.6
+_DRAWING = "image/svg+xml"
+_ANY_FORMAT = ["svg", "png", "jpg", "jpeg", "gif", "webp"]
 
 
 def is_caption(text: str) -> bool:
@@ -133,10 +137,15 @@ def _page(block: Block) -> int:
 
 @dataclass(slots=True)
 class PictureShelf:
-    """The pictures that one document refers to, and what became of them."""
+    """The pictures that one document refers to or holds, and what became of them.
+
+    `inside` gives the picture of a link into the document itself (an attachment, a member of its archive):
+    None for a link to somewhere else, b'' for one that leads nowhere; a SourceError says that it is broken.
+    """
 
     source: Source
     context: ReadContext
+    inside: Callable[[str], bytes | None] | None = None
     blobs: dict[str, Blob] = field(default_factory=dict)
     depends: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
@@ -144,13 +153,33 @@ class PictureShelf:
     unread: list[str] = field(default_factory=list)
     _ocr: dict[str, Part | None] = field(default_factory=dict)
 
-    def figure(self, link: str, locator: Locator, *, alt: str, caption: str) -> Block | None:
-        """Return the figure that a document's link shows; None if there is no such local picture."""
-        data = self._load(link.strip(), says_something=bool(caption) or worth_keeping(alt))
-        if data is None:
-            return None
-        name = _short(link)
+    def figure(
+        self, link: str, locator: Locator, *, alt: str = "", caption: str = "", in_vault: bool = False
+    ) -> Block | None:
+        """Return the figure that a document's link shows; None if there is no such local picture.
+
+        Args:
+            link: A path relative to the document, or a data URI.
+            locator: Where the link stands.
+            alt: The alternative text.
+            caption: What stands under the picture.
+            in_vault: Whether the picture may also lie in a folder above the document's.
+        """
+        name = _short(link.strip())
         try:
+            data = self._load(link.strip(), in_vault=in_vault)
+        except SourceError:
+            self.unread.append(name)
+            return None
+        return None if data is None else self.picture(data, locator, name=name, alt=alt, caption=caption)
+
+    def picture(
+        self, data: bytes, locator: Locator, *, name: str, alt: str = "", caption: str = ""
+    ) -> Block | None:
+        """Return the figure of an encoded picture; None if it is an icon, or broken."""
+        try:
+            if is_drawing(data):
+                return self._drawing(data, locator, name, alt, caption)
             picture = open_picture(data, max_pixels=self.context.limits.max_pixels, name=name)
         except SourceError:
             self.unread.append(name)
@@ -176,9 +205,23 @@ class PictureShelf:
             elif unique:
                 more = ", ..." if len(unique) > _LISTED else ""
                 said.append(f"{len(unique)} pictures {many}: {', '.join(unique[:_LISTED])}{more}.")
-        if self.blobs and self.context.ocr is None:
-            said.append(no_ocr(len(self.blobs)))
+        painted = sum(blob.media_type != _DRAWING for blob in self.blobs.values())
+        if painted and self.context.ocr is None:
+            said.append(no_ocr(painted))
         return tuple(said)
+
+    def _drawing(self, data: bytes, locator: Locator, name: str, alt: str, caption: str) -> Block | None:
+        drawing = read_drawing(data, name=name)
+        if drawing.size and (min(drawing.size) < MIN_SIDE_PX or math.prod(drawing.size) < MIN_AREA_PX):
+            return None
+        # Most drawings without words are logos and parts of the page's frame.
+        if drawing.words is None and not caption and not worth_keeping(alt):
+            return None
+        digest = digest_bytes(data)
+        self.blobs.setdefault(digest, Blob(digest, data, _DRAWING))
+        said = "\n".join(dict.fromkeys(filter(None, (caption, drawing.title, drawing.description))))
+        words = Part("text", text=said, role="caption") if said else None
+        return figure_block(digest, locator, alt=alt, caption=words, ocr=drawing.words)
 
     def _words(self, digest: str, data: bytes, name: str) -> Part | None:
         if self.context.ocr is None:
@@ -191,43 +234,47 @@ class PictureShelf:
                 self.unread.append(name)
         return self._ocr[digest]
 
-    def _load(self, link: str, *, says_something: bool) -> bytes | None:
+    def _load(self, link: str, *, in_vault: bool) -> bytes | None:
         if link[:5].lower() == "data:":
             return _data_uri(link)
+        if self.inside is not None and (data := self.inside(link)) is not None:
+            return data or None
         if not link or _SCHEME.match(link):
             return None
         name = unquote(re.split(r"[?#]", link, maxsplit=1)[0]).replace("\\", "/")
-        path = self._find(name)
+        path = self._find(name, in_vault=in_vault)
         if path is None:
-            return None
-        if path.suffix.lower() in (".svg", ".svgz"):
-            # Most are logos and icons of the page's frame; those with words are figures that we miss.
-            if says_something:
-                self.unread.append(f"{_short(name)} (SVG is not read yet)")
             return None
         if path.stat().st_size > self.context.limits.max_bytes:
             self.unread.append(_short(name))
             return None
         return path.read_bytes()
 
-    def _find(self, name: str) -> Path | None:
+    def _find(self, name: str, *, in_vault: bool) -> Path | None:
         root = self.context.root.resolve()
-        base = root if name.startswith("/") else root / Path(self.source.id).parent
+        folder = root / Path(self.source.id).parent
+        bases = [root] if name.startswith("/") else [folder]
+        if in_vault:
+            bases += [base for base in folder.parents if base == root or root in base.parents]
+        names = [name]
+        if name.endswith(".*"):
+            # Sphinx takes the format that suits the output.
+            names = [name[:-1] + suffix for suffix in _ANY_FORMAT]
         try:
-            path = (base / name.lstrip("/")).resolve()
-            exists = path.is_file()
+            paths = [(base / one.lstrip("/")).resolve() for base in bases for one in names]
+            found = next((path for path in paths if path.is_file()), None)
         except (OSError, ValueError, RuntimeError):
             self.missing.append(_short(name))
             return None
-        if not path.is_relative_to(root):
+        if not (found or paths[0]).is_relative_to(root):
             self.outside.append(_short(name))
             return None
         # A missing picture is a dependency as well: when it appears, the document is read again.
-        self.depends.add(path.relative_to(root).as_posix())
-        if not exists:
+        wanted = [found] if found == paths[0] else paths
+        self.depends.update(p.relative_to(root).as_posix() for p in wanted if p.is_relative_to(root))
+        if found is None:
             self.missing.append(_short(name))
-            return None
-        return path
+        return found
 
 
 def _data_uri(link: str) -> bytes | None:

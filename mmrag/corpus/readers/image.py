@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mmrag.core.errors import TooLarge
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import PageCoverage, Reading
+from mmrag.core.reading import About, Format, PageCoverage, Reading
 from mmrag.core.types import Page, Part, Scalar, Source
 from mmrag.corpus.readers.figures import figure_block, no_ocr, ocr_part
-from mmrag.corpus.readers.pictures import exif_of, open_picture, upright
+from mmrag.media.pictures import exif_of, open_picture, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,7 +27,21 @@ class ImageReader:
 
     name = "image"
     version = 1
-    media_types = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/tiff", "image/bmp"})
+    formats = (
+        Format("image/png", "a PNG picture", (".png",), rb"\x89PNG\r\n\x1a\n"),
+        Format("image/jpeg", "a JPEG picture", (".jpg", ".jpeg", ".jpe"), rb"\xff\xd8\xff"),
+        Format("image/gif", "a GIF picture", (".gif",), rb"GIF8[79]a"),
+        Format("image/webp", "a WebP picture", (".webp",), rb"RIFF.{4}WEBP"),
+        Format("image/tiff", "a TIFF picture", (".tif", ".tiff"), rb"II[*+]\x00|MM\x00[*+]"),
+        Format("image/bmp", "a BMP picture", (".bmp",), rb"BM.{4}\x00{4}.{8}"),
+    )
+    about = (
+        About(
+            "PNG, JPEG, WebP, TIFF, GIF, BMP",
+            "the words in the picture by OCR, with their places; descriptions, date and camera in its header",
+            "what it shows; all but the first frame",
+        ),
+    )
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a picture; boxes count on the picture turned upright.

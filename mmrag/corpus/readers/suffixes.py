@@ -1,4 +1,4 @@
-"""Which plain text is prose, which stands line by line, which is a table: by suffix and by name."""
+"""Which plain text is prose and which stands line by line: by suffix and by name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ def _set(words: str) -> frozenset[str]:
 
 
 PROSE = _set(".txt .text .rst .rest .adoc .asciidoc .org .tex .textile .wiki .nfo .me .1st .rss")
-TABLES = _set(".csv .tsv")
 LINES = _set(
     """
     .log .json .jsonl .ndjson .json5 .yaml .yml .toml .ini .cfg .conf .properties .env .editorconfig
-    .xml .xsd .diff .patch .po .pot .srt .vtt .bib .desktop .service .proto .graphql .tf .sql
+    .xml .xsd .diff .patch .po .pot .bib .desktop .service .proto .graphql .tf .sql
     .py .pyi .pyx .js .mjs .cjs .jsx .ts .tsx .java .kt .scala .go .rs .c .h .cc .cpp .cxx .hpp .hh .cs
     .rb .php .pl .pm .r .jl .lua .swift .m .f90 .f .pas .asm .s .css .scss .less .vue
     .sh .bash .zsh .fish .bat .ps1 .cmake .mk .gradle .dockerfile

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmrag.core.errors import Empty
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import Block, BlockKind, Reading
-from mmrag.core.types import Source, Span
+from mmrag.core.reading import About, Block, BlockKind, Format, Reading
+from mmrag.core.types import Part, Source, Span
 from mmrag.corpus.readers.decode import decode, read_bytes
+from mmrag.corpus.readers.directives import Pictured, pictured
+from mmrag.corpus.readers.figures import PictureShelf, with_neighbours, worth_keeping
 from mmrag.corpus.readers.lines import PlacedText, SourceLine, source_lines
-from mmrag.corpus.readers.suffixes import LINES, TABLES
+from mmrag.corpus.readers.suffixes import LINES, NAMES, PROSE
 
 _RULE = re.compile(r"([=\-~^\"'`*+#:._])\1{2,}\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\(?\d{1,3}[.)]|\[\d{1,3}\])\s+\S")
@@ -21,14 +24,22 @@ _SHORT_LINE, _WRAPPED_CHARS = 0.6, 30
 _MAX_HEADING_CHARS = 120
 _MAX_CAPITALS = 80
 _MAX_BLOCK_LINES = 400
+_WITH_PICTURES = frozenset({".rst", ".rest"})
 
 
 class TextReader:
-    """Reads plain text, reStructuredText, configuration, logs, tables and source code."""
+    """Reads plain text, reStructuredText with its figures, configuration, logs and source code."""
 
     name = "text"
-    version = 1
-    media_types = frozenset({"text/plain"})
+    version = 2
+    formats = (Format("text/plain", "a text", (".txt", *sorted((PROSE | LINES) - {".txt"})), names=NAMES),)
+    about = (
+        About(
+            "Text, reStructuredText, logs, code, configuration",
+            "paragraphs, headings, lists, drawn tables; figures of reStructuredText",
+            "an encoding that is not given is guessed, with a note",
+        ),
+    )
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a text file; spans count the characters of the decoded file.
@@ -41,38 +52,43 @@ class TextReader:
         decoded = decode(read_bytes(path, context.limits), name=source.id)
         suffix = path.suffix.lower()
         lines = source_lines(decoded.text)
-        if suffix in TABLES:
-            blocks = list(_as_it_stands(lines, "table", by_blank=False))
-        elif suffix in LINES:
-            blocks = list(_as_it_stands(lines, "code", by_blank=True))
+        shelf = PictureShelf(source, context)
+        if suffix in LINES:
+            blocks = list(_as_it_stands(lines))
         else:
-            blocks = list(_prose(lines))
-        if not blocks:
+            blocks = with_neighbours(list(_prose(lines, shelf if suffix in _WITH_PICTURES else None)))
+        problems = decoded.problems + shelf.problems()
+        if not blocks and not problems:
             raise Empty(
                 "The file holds only spaces.", fix="Nothing to do, or restore its content.", where=source.id
             )
-        first = blocks[0]
-        title = first.text if first.kind == "heading" else ""
-        return Reading(tuple(blocks), title=title, problems=decoded.problems)
+        first = blocks[0] if blocks else None
+        return Reading(
+            tuple(blocks),
+            title=first.text if first and first.kind == "heading" else "",
+            blobs=tuple(shelf.blobs.values()),
+            problems=problems,
+            depends=tuple(sorted(shelf.depends)),
+        )
 
 
-def _as_it_stands(lines: Sequence[SourceLine], kind: BlockKind, *, by_blank: bool) -> Iterator[Block]:
+def _as_it_stands(lines: Sequence[SourceLine]) -> Iterator[Block]:
     group: list[SourceLine] = []
     for line in lines:
         if line.is_blank:
-            if by_blank and group:
-                yield _block(kind, group, keep=True)
+            if group:
+                yield _block("code", group, keep=True)
                 group = []
             continue
         group.append(line)
-        if len(group) >= _MAX_BLOCK_LINES and by_blank:
-            yield _block(kind, group, keep=True)
+        if len(group) >= _MAX_BLOCK_LINES:
+            yield _block("code", group, keep=True)
             group = []
     if group:
-        yield _block(kind, group, keep=True)
+        yield _block("code", group, keep=True)
 
 
-def _prose(lines: Sequence[SourceLine]) -> Iterator[Block]:
+def _prose(lines: Sequence[SourceLine], shelf: PictureShelf | None) -> Iterator[Block]:
     levels: list[str] = []
     group: list[SourceLine] = []
     i = 0
@@ -83,6 +99,13 @@ def _prose(lines: Sequence[SourceLine]) -> Iterator[Block]:
                 yield _paragraph(group)
                 group = []
             i += 1
+            continue
+        if shelf and (picture := pictured(lines, i)):
+            if group:
+                yield _paragraph(group)
+                group = []
+            yield from _figure(picture, Span(line.start, lines[picture.end - 1].end), shelf)
+            i = picture.end
             continue
         heading = _heading(lines, i) if not group else None
         if heading:
@@ -99,6 +122,20 @@ def _prose(lines: Sequence[SourceLine]) -> Iterator[Block]:
             group = []
     if group:
         yield _paragraph(group)
+
+
+def _figure(picture: Pictured, span: Span, shelf: PictureShelf) -> Iterator[Block]:
+    """Yield a picture with its caption, and its legend; only the words where there is no such picture."""
+    words = _joined(picture.caption, keep=False).part("caption") if picture.caption else None
+    figure = shelf.figure(picture.link, span, alt=picture.alt)
+    if figure is not None:
+        image, *others = figure.parts
+        yield replace(figure, parts=(image, *([words] if words else []), *others))
+    elif picture.caption:
+        yield _paragraph(picture.caption)
+    elif worth_keeping(picture.alt):
+        yield Block("paragraph", span, (Part("text", text=picture.alt),))
+    yield from _prose(picture.legend, None)
 
 
 def _heading(lines: Sequence[SourceLine], i: int) -> tuple[SourceLine, str, int] | None:

@@ -11,6 +11,7 @@ from mmrag.answer.render import locator_to_dict
 from mmrag.core.protocols import Draft, Quote
 from mmrag.core.types import (
     Box,
+    Cells,
     Hit,
     Item,
     ItemId,
@@ -127,6 +128,14 @@ HALF = Box(0, 0.5, 1, 1)
         ("n.md", Span(1, 9), Span(1, 5), "n.md, characters 1-5", {"span": [1, 5]}),
         ("n.md", Span(1, 9), Page(1), "n.md, figure", {"page": 1, "box": None}),
         ("f.html", Span(1, 9), Span(1, 5), "f.html#here", {"span": [1, 5]}),
+        (
+            "p.xlsx",
+            Page(1),
+            Cells("Fees", 2, 9),
+            "p.xlsx, sheet Fees, rows 2-9",
+            {"sheet": "Fees", "rows": [2, 9]},
+        ),
+        ("p.csv", Page(1), Cells("", 7, 7), "p.csv, row 7", {"sheet": "", "rows": [7, 7]}),
         ("v.mp4", TimeRange(0, 9999), TimeRange(65.2, 3725), "v.mp4, 1:05-1:02:05", {"time": [65.2, 3725]}),
     ],
 )
@@ -136,6 +145,12 @@ def test_places_in_words_and_data(
     item = Item(ItemId("i"), SourceId(source), own, (Part("text", text="t"),), {"anchor": "here"})
     assert describe_locator(item, locator) == label
     assert locator_to_dict(locator) == data
+
+
+@pytest.mark.parametrize(("place", "label"), [("slide 3", "t.pptx, slide 3"), ("", "t.pptx")])
+def test_a_reader_may_name_the_place(place: str, label: str) -> None:
+    item = Item(ItemId("i"), SourceId("t.pptx"), Page(3), (), {"place": place, "heading": "A"})
+    assert describe_locator(item, Page(3)) == label
 
 
 def test_a_page_of_html_without_an_anchor_has_its_name_only() -> None:

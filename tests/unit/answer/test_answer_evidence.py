@@ -16,6 +16,7 @@ from mmrag.core.identity import digest_bytes, digest_file
 from mmrag.core.types import (
     Answer,
     Box,
+    Cells,
     Citation,
     Hit,
     Item,
@@ -26,6 +27,7 @@ from mmrag.core.types import (
     Place,
     SourceId,
     Span,
+    TimeRange,
 )
 
 QUESTION = 'How long is <b>the "warranty"</b>?'
@@ -191,6 +193,52 @@ def test_links_lead_to_the_page_the_anchor_and_the_words(write: Callable[..., li
         "../corpus/faq%20page.html#:~:text=well%2Dknown%2C%20yes",
         "../corpus/notes.md",
     ]
+
+
+def test_links_lead_to_the_second_of_a_film_but_not_of_its_transcript(
+    write: Callable[..., list[Path]], corpus: Path
+) -> None:
+    cites = []
+    for name, start in (("a talk.mp4", 12.5), ("talk.mp3", 12345.678), ("talk.mp4", 0.0), ("talk.vtt", 12.5)):
+        (corpus / name).write_bytes(b"any")
+        places = (Place(0, 29, TimeRange(start, start + 5)),)
+        cites.append(cite(name, TimeRange(start, start + 5), places=places, own=TimeRange(0.0, 60.0)))
+    page = Page_(page_of(write(answer_of(*cites))))
+    assert page.links() == [
+        "../corpus/a%20talk.mp4#t=12.5",
+        "../corpus/talk.mp3#t=12345.678",
+        "../corpus/talk.mp4",
+        "../corpus/talk.vtt",
+    ]
+    assert "a talk.mp4, 0:12-0:17" in page_of(write(answer_of(*cites)))
+    assert "talk.mp3, 3:25:45-3:25:50" in page_of(write(answer_of(*cites)))
+
+
+def test_rows_of_a_table_are_named_and_linked_to_the_file(
+    write: Callable[..., list[Path]], corpus: Path
+) -> None:
+    (corpus / "prices.csv").write_text("Part,Price\nFuse,4.20\n")
+    (corpus / "book.xlsx").write_bytes(b"PK")
+    text = "Part | Price\nFuse | 4.20"
+    places = (Place(0, 12, Cells("", 1, 1)), Place(13, 24, Cells("", 2, 2)))
+    files = write(
+        answer_of(
+            cite("prices.csv", Cells("", 2, 2), text=text, quote="Fuse | 4.20", places=places),
+            cite("book.xlsx", Cells("Spare parts", 2, 9), text=text, quote="Fuse | 4.20"),
+        )
+    )
+    assert [file.name for file in files] == ["index.html"]
+    html = page_of(files)
+    assert Page_(html).links() == ["../corpus/prices.csv", "../corpus/book.xlsx"]
+    assert "prices.csv, row 2" in html
+    assert "book.xlsx, sheet Spare parts, rows 2-9" in html
+    assert "<mark>Fuse | 4.20</mark>" in html
+
+
+def test_a_reader_may_say_the_place_in_words(write: Callable[..., list[Path]]) -> None:
+    html = page_of(write(answer_of(cite("notes.md", Span(0, 29), place="message 14"))))
+    assert "notes.md, message 14" in html
+    assert "characters" not in html
 
 
 def test_a_long_quote_is_linked_by_its_first_and_last_words(write: Callable[..., list[Path]]) -> None:

@@ -115,6 +115,15 @@ def test_the_box_of_a_line_is_cut_to_the_quote_with_a_margin() -> None:
     assert locators(item, 26, 30) == [Page(1, UPPER)]
 
 
+def test_times_are_joined_from_the_first_cue_to_the_last() -> None:
+    cues = [TimeRange(0.0, 4.0), TimeRange(4.0, 9.5), TimeRange(9.5, 12.0)]
+    places = tuple(Place(10 * i, 10 * i + 9, cue) for i, cue in enumerate(cues))
+    item = item_with((Part("text", text="x" * 29, places=places),), TimeRange(0.0, 12.0))
+    assert locate(item, 12, 16) == cues[1]
+    assert locate(item, 5, 15) == TimeRange(0.0, 9.5)
+    assert locators(item, 5, 15) == cues[:2]
+
+
 def test_places_of_later_parts_are_shifted() -> None:
     parts = (
         Part("image", media="d"),

@@ -72,3 +72,10 @@ def test_registries_do_not_share_what_is_registered() -> None:
     one.register("line", list)
     with pytest.raises(UnknownName, match="Known: none"):
         other.get("line")
+
+
+def test_names_in_order_are_the_builtin_ones_as_listed_then_the_others(
+    registry: Registry, plugin: None
+) -> None:
+    registry.register("arc", str)
+    assert registry.ordered() == ["path", "gone", "arc", "square"]

@@ -6,6 +6,7 @@ import pytest
 
 from mmrag.core.types import (
     Box,
+    Cells,
     Embeddings,
     Item,
     ItemId,
@@ -16,6 +17,7 @@ from mmrag.core.types import (
     SourceId,
     Span,
     TimeRange,
+    around,
 )
 
 
@@ -138,3 +140,18 @@ def test_nouns_cannot_be_changed(value: object) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, name, 3)
     assert not hasattr(value, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("places", "whole"),
+    [
+        ([Span(4, 9), Span(1, 2)], Span(1, 9)),
+        ([TimeRange(4, 9), TimeRange(8, 12.5)], TimeRange(4, 12.5)),
+        ([Cells("A", 7, 7), Cells("A", 2, 3), Cells("B", 1, 99)], Cells("A", 2, 7)),
+        ([Page(2, Box(0, 0, 0.5, 0.5)), Page(2, Box(0.2, 0.2, 1, 0.9))], Page(2, Box(0, 0, 1, 0.9))),
+        ([Page(2, Box(0, 0, 0.5, 0.5)), Page(2)], Page(2)),
+    ],
+)
+def test_places_have_a_smallest_locator_around_them(places, whole) -> None:
+    assert around(places) == whole
+    assert around(places[:1]) == places[0]

@@ -4,8 +4,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmrag.core.errors import Corrupt, Empty, SourceError, Unsupported
-from mmrag.corpus.readers import READERS, detect
+from mmrag.core.errors import Corrupt, Empty, Encrypted, SourceError, Unsupported
+from mmrag.core.protocols import ReadContext
+from mmrag.core.reading import About, Format, Reading
+from mmrag.core.types import Source
+from mmrag.corpus.readers import READERS, Detector, formats_of, load_readers
+
+detect = Detector(load_readers())
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+
+
+class _Taker:
+    """Claims .xyz, and .md from the Markdown reader."""
+
+    name, version = "taker", 1
+    formats = (Format("text/x-taker", "a taken text", (".xyz", ".md")),)
+    about = (About("Taken", "nothing"),)
+
+    def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
+        raise NotImplementedError
 
 
 def _png() -> bytes:
@@ -37,7 +54,19 @@ def _write(folder: Path, name: str, data: bytes) -> Path:
 )
 def test_suffix_and_content_agree(tmp_path: Path, name: str, data: bytes, media_type: str) -> None:
     assert detect(_write(tmp_path, name, data)) == media_type
-    assert any(media_type in reader.media_types for reader in READERS)
+    assert media_type in formats_of(load_readers())
+
+
+def test_a_package_may_take_over_a_suffix(tmp_path: Path) -> None:
+    detect = Detector([*load_readers(), _Taker()])
+    assert detect(_write(tmp_path, "a.xyz", b"words")) == "text/x-taker"
+    assert detect(_write(tmp_path, "a.md", b"words")) == "text/x-taker"
+    assert detect(_write(tmp_path, "a.txt", b"words")) == "text/plain"
+
+
+def test_the_readers_come_in_the_order_of_the_table() -> None:
+    assert [reader.name for reader in load_readers()][:4] == ["text", "markdown", "html", "pdf"]
+    assert [reader.name for reader in load_readers()] == READERS.ordered()
 
 
 @pytest.mark.parametrize(
@@ -48,13 +77,22 @@ def test_suffix_and_content_agree(tmp_path: Path, name: str, data: bytes, media_
         ("a.pdf", b"<html>404</html>", Corrupt, "web page", "Download it again"),
         ("a.pdf", b"nothing", Corrupt, "does not begin like", "Restore"),
         ("a.txt", _png(), Corrupt, "a PNG picture, but its name says text", ".png"),
-        ("a.md", b"PK\x03\x04", Corrupt, "ZIP", "Unpack"),
+        ("a.md", b"PK\x03\x04", Corrupt, "ZIP", "unpack"),
         ("a.txt", b"", Empty, "empty", ""),
-        ("a.docx", b"PK\x03\x04", Unsupported, "Word documents (.docx) are not read yet", "PDF"),
-        ("a.zip", b"PK\x03\x04", Unsupported, "not read yet", "Unpack"),
-        ("a.mp3", b"ID3", Unsupported, "not read yet", "transcript"),
-        ("a.svg", b"<svg/>", Unsupported, "not read yet", "PNG"),
-        ("a.heic", b"\x00\x00", Unsupported, "not read yet", "JPEG"),
+        ("a.doc", OLE, Unsupported, "Old Word documents (.doc) are not read", ".docx"),
+        ("a.pdf", OLE, Corrupt, "an old Office document, not a PDF", ".mmragignore"),
+        (
+            "a.pdf",
+            OLE + "EncryptedPackage".encode("utf-16-le"),
+            Encrypted,
+            "needs a password",
+            "without the password",
+        ),
+        ("a.pdf", b"PK\x03\x04", Corrupt, "a ZIP archive", "right suffix"),
+        ("a.zip", b"PK\x03\x04", Unsupported, "Archives (.zip) are not read", "Unpack"),
+        ("changelog.gz", b"\x1f\x8b", Unsupported, "Archives (.gz) are not read", "Unpack"),
+        ("a.exe", b"MZ", Unsupported, "are not read", ".mmragignore"),
+        ("a.heic", b"\x00\x00", Unsupported, "not read", "JPEG"),
         ("a.xyz", b"words", Unsupported, "'.xyz'", ".mmragignore"),
         ("thing", b"\x00\x01", Unsupported, "without a suffix", ".mmragignore"),
         ("photo", _png(), Unsupported, "without the right suffix", ".png"),

@@ -8,6 +8,7 @@ from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
 from mmrag.corpus.readers.text import TextReader
+from mmrag.testing.samples import picture_of
 
 
 def _read(folder: Path, data: str | bytes, name: str = "a.txt", limits: ReadLimits | None = None) -> Reading:
@@ -60,6 +61,29 @@ def test_capitals_alone_above_a_text_are_a_heading(tmp_path: Path) -> None:
     assert reading.title == "CLEANING GUIDE"
 
 
+def test_directives_show_pictures(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(picture_of("A2"))
+    (tmp_path / "d.svg").write_text('<svg viewBox="0 0 400 300"><text>Relay K1</text></svg>')
+    text = (
+        "Before.\n\n.. figure:: p.png\n   :alt: The alt\n     goes on\n   :width: 50%\n\n   The *caption*\n"
+        "   of it.\n\n   The legend.\n\nAfter.\n\n.. |x| image:: d.*\n.. image:: gone.png\n"
+        "   :alt: a picture that is gone\n"
+    )
+    reading = _read(tmp_path, text, "a.rst")
+    assert [(b.kind, b.text) for b in reading.blocks] == [
+        ("paragraph", "Before."),
+        ("figure", "The *caption* of it.\nThe alt goes on"),
+        ("paragraph", "The legend."),
+        ("paragraph", "After."),
+        ("figure", "Relay K1"),
+        ("paragraph", "a picture that is gone"),
+    ]
+    assert reading.blocks[1].neighbours == "Before.\nThe legend."
+    assert reading.depends == ("d.svg", "gone.png", "p.png")
+    assert reading.problems[0] == "The picture gone.png is missing."
+    assert [b.kind for b in _read(tmp_path, text, "a.txt").blocks if b.kind == "figure"] == []
+
+
 def test_lists_keep_their_lines(tmp_path: Path) -> None:
     (block,) = _read(tmp_path, "- one\n  goes on\n- two\n").blocks
     assert (block.kind, block.text) == ("list", "- one goes on\n- two")
@@ -70,11 +94,9 @@ def test_aligned_columns_keep_their_lines(tmp_path: Path) -> None:
     assert "relay     12.50\n" in block.text
 
 
-def test_code_and_tables_stand_as_they_are(tmp_path: Path) -> None:
+def test_code_stands_as_it_is(tmp_path: Path) -> None:
     code = _read(tmp_path, "def f():\n    return 1\n\n\nx = f()\n", "a.py").blocks
     assert [(b.kind, b.text) for b in code] == [("code", "def f():\n    return 1"), ("code", "x = f()")]
-    (table,) = _read(tmp_path, "part,price\nrelay,12\n\nmount,3\n", "a.csv").blocks
-    assert (table.kind, table.text) == ("table", "part,price\nrelay,12\nmount,3")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Open pictures safely, for whoever reads them or draws on them."""
