@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -11,11 +12,11 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from mmrag.core.errors import Empty
 from mmrag.core.fields import ANCHOR
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import Block, BlockKind, Reading
+from mmrag.core.reading import About, Block, BlockKind, Format, Reading
 from mmrag.core.types import Part, Place, Scalar, Source, Span
 from mmrag.corpus.readers.decode import Decoded, decode, read_bytes
 from mmrag.corpus.readers.figures import PictureShelf, with_neighbours, worth_keeping
-from mmrag.corpus.readers.html_table import is_layout, table_rows
+from mmrag.corpus.readers.html_table import header_rows, is_layout, table_rows
 from mmrag.corpus.readers.html_text import (
     BLOCKS,
     HEADINGS,
@@ -23,20 +24,32 @@ from mmrag.corpus.readers.html_text import (
     attribute,
     events,
     figure_around,
+    is_shown,
     is_skipped,
     squeeze,
     text_of,
 )
 from mmrag.corpus.readers.lines import CELL_SEPARATOR
+from mmrag.corpus.split import HEADER_ROWS
 
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([a-zA-Z0-9_:.-]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""<\?xml[^>]+encoding\s*=\s*["']([a-zA-Z0-9_.-]+)""")
 _HEAD_BYTES = 4096
 _MIN_MAIN_CHARS = 200
+_SELF_CLOSED = re.compile(
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)\b)([a-zA-Z][\w:.-]*)(\s[^<>]*?)?/>"
+)
 _LINE_BREAK = "\x0b"
 """Stands for <br> until spaces are squeezed; the HTML standard knows no such character."""
 _MAX_TABLE_DEPTH = 4
 """Looking for tables in tables costs the square of their depth; deeper ones are read as plain page."""
+_OBJECTS = ("object", "embed")
+_PICTURES = ("img", "image", *_OBJECTS)
+_PICTURE_LINK = re.compile(r"\.(?:svg|png|jpe?g|gif|webp)(?:[?#].*)?$", re.IGNORECASE)
+_DRAWN = ("svg", *_PICTURES)
+_LINKS = ("src", "data-src", "data", "xlink:href", "href")
+_DRAWN_WORDS = "text, foreignObject"
+_SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 _META = {"author": "author", "description": "description", "date": "created"}
 
 
@@ -44,8 +57,18 @@ class HtmlReader:
     """Reads HTML and XHTML with lexbor."""
 
     name = "html"
-    version = 1
-    media_types = frozenset({"text/html", "application/xhtml+xml"})
+    version = 2
+    formats = (
+        Format("text/html", "a web page", (".html", ".htm")),
+        Format("application/xhtml+xml", "a web page", (".xhtml",)),
+    )
+    about = (
+        About(
+            "HTML",
+            "words, headings, tables, lists, code; local pictures, drawings with caption, alt text and words",
+            "navigation and scripts; pictures on the web",
+        ),
+    )
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a web page; spans count the characters of the blocks' texts, two more between blocks.
@@ -56,13 +79,10 @@ class HtmlReader:
             TooLarge: It exceeds `limits.max_text_bytes`.
         """
         decoded = decode_html(read_bytes(path, context.limits), source.id)
-        tree = LexborHTMLParser(decoded.text)
+        is_xml = source.media_type == "application/xhtml+xml"
+        tree = LexborHTMLParser(as_html(decoded.text) if is_xml else decoded.text)
         shelf = PictureShelf(source, context)
-        walk = _Walk(shelf)
-        body = tree.body or tree.root
-        if body is not None:
-            walk.run(_content(tree, body))
-        blocks = with_neighbours(walk.blocks)
+        blocks = with_neighbours(page_blocks(tree, shelf))
         problems = decoded.problems + shelf.problems()
         if not blocks and not problems:
             raise Empty(
@@ -95,14 +115,36 @@ def decode_html(data: bytes, name: str) -> Decoded:
     return decode(data, name=name, declared="utf-8" if declared == "utf8" else declared)
 
 
-def fragment_lines(html: str) -> list[str]:
-    """Return the words of a piece of HTML, a line a block: for the HTML in Markdown."""
+def as_html(text: str) -> str:
+    """Return XHTML as HTML, which knows no `<title/>`: it would take all that follows for the title."""
+    return _SELF_CLOSED.sub(r"<\1\2></\1>", text)
+
+
+def page_blocks(tree: LexborHTMLParser, shelf: PictureShelf | None) -> list[Block]:
+    """Return the blocks of a page; without a shelf its pictures are only their alternative texts."""
+    walk = _Walk(shelf)
+    body = tree.body or tree.root
+    if body is not None:
+        walk.run(_content(tree, body))
+    return walk.blocks
+
+
+def fragment_blocks(html: str, shelf: PictureShelf | None = None) -> list[Block]:
+    """Return the blocks of a piece of HTML, such as that in Markdown and in notebooks."""
     tree = LexborHTMLParser(f"<body>{html}")
-    if tree.body is None:
-        return []
-    walk = _Walk(None)
-    walk.run(tree.body)
-    return [line for block in walk.blocks for line in block.text.split("\n") if line.strip()]
+    walk = _Walk(shelf)
+    if tree.body is not None:
+        walk.run(tree.body)
+    return walk.blocks
+
+
+def without_spans(block: Block) -> Block:
+    """Return a block that becomes part of a larger text, without its places in its own."""
+    parts = [
+        replace(part, places=()) if part.places and isinstance(part.places[0].locator, Span) else part
+        for part in block.parts
+    ]
+    return replace(block, parts=tuple(parts))
 
 
 def _content(tree: LexborHTMLParser, body: LexborNode) -> LexborNode:
@@ -147,7 +189,7 @@ class _Walk:
     def _skips(self, node: LexborNode) -> bool:
         """Handle what is read as a whole; tell whether the walk stays out of an element."""
         tag = node.tag or ""
-        if is_skipped(node) or node.mem_id in self._captions:
+        if node.mem_id in self._captions or (is_skipped(node) and tag not in _DRAWN):
             return True
         if tag == "pre":
             self._note_anchor(node)
@@ -161,8 +203,11 @@ class _Walk:
             self._end_list()
             self._table(node)
             return True
-        if tag == "img":
-            self._picture(node)
+        if tag in _PICTURES:
+            # What stands within an object is for those who cannot see it.
+            return self._picture(node) or tag != "object"
+        if tag == "svg":
+            self._drawing(node)
             return True
         return False
 
@@ -225,32 +270,52 @@ class _Walk:
 
     def _table(self, node: LexborNode) -> None:
         caption, rows = table_rows(node)
-        header = 1 if rows and rows[0].is_header else 0
         if caption:
             self._emit("paragraph", caption)
         lines = [CELL_SEPARATOR.join(row.cells) for row in rows]
-        self._emit("table", "\n".join(lines), metadata={"header_rows": header})
+        self._emit("table", "\n".join(lines), metadata={HEADER_ROWS: header_rows(rows)})
         for image in node.css("img"):
             self._picture(image, in_text=False)
 
-    def _picture(self, node: LexborNode, *, in_text: bool = True) -> None:
-        link = attribute(node, "src") or attribute(node, "data-src")
+    def _picture(self, node: LexborNode, *, in_text: bool = True) -> bool:
+        """Take a picture, or its alternative text; tell whether there is one."""
+        link = next(filter(None, (attribute(node, name) for name in _LINKS)), "")
+        if node.tag in _OBJECTS and not (_PICTURE_LINK.search(link) or _is_image(node)):
+            return False
         alt = squeeze(attribute(node, "alt"))
         caption = squeeze(attribute(node, "title"))
         if (around := figure_around(node)) is not None:
             caption = squeeze(text_of(around))
         span = Span(self._at, self._at)
         figure = self._shelf.figure(link, span, alt=alt, caption=caption) if self._shelf else None
-        if figure is None:
-            if in_text and worth_keeping(alt):
-                self._buffer.append(f" {alt} ")
+        if figure is not None:
+            self._add_figure(figure, around)
+        elif in_text and worth_keeping(alt):
+            self._buffer.append(f" {alt} ")
+        return figure is not None
+
+    def _drawing(self, node: LexborNode) -> None:
+        """Take a drawing within the page: the pictures in it, as of a book's cover, or its own words."""
+        if self._shelf is None or not is_shown(node):
             return
-        if around is not None:
-            self._captions.add(around.mem_id)
+        for image in node.css("image"):
+            self._picture(image, in_text=False)
+        if node.css_first(_DRAWN_WORDS) is None:
+            return
+        span = Span(self._at, self._at)
+        around = figure_around(node)
+        caption = squeeze(text_of(around)) if around is not None else ""
+        data = _as_xml(node.html or "").encode()
+        if figure := self._shelf.picture(data, span, name="within the page", caption=caption):
+            self._add_figure(figure, around)
+
+    def _add_figure(self, figure: Block, caption: LexborNode | None) -> None:
+        if caption is not None:
+            self._captions.add(caption.mem_id)
         words = "\n".join(part.text for part in figure.parts if part.text)
-        span = Span(self._at, self._at + len(words))
+        span = Span(self._at, self._at + max(len(words), 1))
         metadata: dict[str, Scalar] = {ANCHOR: self._anchor} if self._anchor else {}
-        self._at += len(words) + 2 if words else 0
+        self._at = span.end + 2
         self.blocks.append(Block("figure", span, figure.parts, metadata=metadata))
 
     def _note_anchor(self, node: LexborNode) -> None:
@@ -271,6 +336,17 @@ class _Walk:
         span = Span(self._at, self._at + len(text))
         self.blocks.append(Block(kind, span, (part,), level=level, metadata=said))
         self._at += len(text) + 2
+
+
+def _is_image(node: LexborNode) -> bool:
+    return attribute(node, "type").startswith("image/")
+
+
+def _as_xml(svg: str) -> str:
+    """Return a drawing within a page as a file of its own."""
+    head, _, rest = svg.partition(">")
+    namespace = "" if "xmlns=" in head else f' xmlns="{_SVG_NAMESPACE}"'
+    return f"{head}{namespace}>{rest}".replace("&nbsp;", "&#160;")
 
 
 def _line_places(text: str, at: int) -> Iterator[Place]:

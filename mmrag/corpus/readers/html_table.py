@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selectolax.lexbor import LexborNode
@@ -16,7 +17,7 @@ _STRUCTURE = "h1, h2, h3, h4, pre, ul, ol, dl, p + p, figure"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The cells of a row; a cell that spans rows stands in each of them."""
+    """The cells of a row; a cell that spans rows stands in each of them, a name in all of its columns."""
 
     cells: tuple[str, ...]
     is_header: bool
@@ -39,6 +40,12 @@ def is_layout(table: LexborNode) -> bool:
     return 2 * heavy > len(cells) or 3 * long > len(cells)
 
 
+def header_rows(rows: Sequence[Row]) -> int:
+    """Return how many of the first rows are names: not all of them, as those that follow need some."""
+    count = next((i for i, row in enumerate(rows) if not row.is_header), len(rows))
+    return count if count < len(rows) else min(count, 1)
+
+
 def table_rows(table: LexborNode) -> tuple[str, list[Row]]:
     """Return a table's caption and rows; empty rows are left out."""
     caption = table.css_first("caption")
@@ -49,18 +56,25 @@ def table_rows(table: LexborNode) -> tuple[str, list[Row]]:
             continue
         cells: list[str] = []
         heads = 0
-        column = 0
-        for cell in _cells(node):
-            column = _carry(cells, above, column)
+        own = _cells(node)
+        for cell in own:
+            _carry(cells, above)
             text = squeeze(text_of(cell)).replace("|", "/")
-            cells.append(text)
-            heads += cell.tag == "th"
-            if (rows := _span(cell, "rowspan")) > 1:
-                above[column] = (rows - 1, text)
-            column += 1
-        _carry(cells, above, column)
+            is_name = cell.tag == "th"
+            heads += is_name
+            rows, columns = _span(cell, "rowspan"), _span(cell, "colspan")
+            # A name stands over each of its columns; a value is said once, and keeps the rest in line.
+            said = [text if is_name or i == 0 else "" for i in range(columns)]
+            # A value over the whole row is the title of those below.
+            said = said[:1] if columns > 1 and len(own) == 1 else said
+            if rows > 1:
+                above.update({len(cells) + i: (rows - 1, one) for i, one in enumerate(said)})
+            cells += said
+        _carry(cells, above)
         if any(cells):
-            found.append(Row(tuple(cells), is_header=bool(heads) and heads == len(_cells(node))))
+            parent = node.parent.tag if node.parent else ""
+            is_header = bool(own) and (heads == len(own) or parent == "thead")
+            found.append(Row(tuple(cells), is_header))
     return (squeeze(text_of(caption)) if caption is not None else ""), found
 
 
@@ -74,17 +88,15 @@ def _cells(row: LexborNode) -> list[LexborNode]:
     return found
 
 
-def _carry(cells: list[str], above: dict[int, tuple[int, str]], column: int) -> int:
+def _carry(cells: list[str], above: dict[int, tuple[int, str]]) -> None:
     """Repeat the cells that reach down from the rows above."""
-    while column in above:
+    while (column := len(cells)) in above:
         left, text = above[column]
         cells.append(text)
         if left > 1:
             above[column] = (left - 1, text)
         else:
             del above[column]
-        column += 1
-    return column
 
 
 def _span(cell: LexborNode, name: str) -> int:

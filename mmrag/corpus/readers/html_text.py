@@ -61,21 +61,25 @@ def events(root: LexborNode, skip: Callable[[LexborNode], bool]) -> Iterator[tup
 def is_skipped(node: LexborNode) -> bool:
     """Whether an element is no part of what the page says."""
     tag = node.tag or ""
-    said = node.attributes if tag not in ("-text", "-comment") else {}
-    classes = frozenset((said.get("class") or "").split()) if said else frozenset()
     if tag in _SKIPPED:
-        return not (tag == "aside" and classes & _KEPT_ASIDES)
+        classes = attribute(node, "class").split() if tag == "aside" else []
+        return not _KEPT_ASIDES.intersection(classes)
+    return tag != "-text" and not is_shown(node)
+
+
+def is_shown(node: LexborNode) -> bool:
+    """Whether people who read the page see an element, and not only those who go about the site."""
+    said = node.attributes if node.tag not in ("-text", "-comment") else {}
     if not said:
+        return True
+    if node.tag == "a" and "#" in (said.get("href") or "") and _is_permalink(node):
         return False
-    if tag == "a" and "#" in (said.get("href") or "") and _is_permalink(node):
-        return True
     if "hidden" in said or (said.get("aria-hidden") or "").lower() == "true":
-        return True
-    role = (said.get("role") or "").lower()
-    return (
-        role in _SKIPPED_ROLES
-        or bool(classes & _SKIPPED_CLASSES)
-        or _HIDDEN_STYLE.search(said.get("style") or "") is not None
+        return False
+    return not (
+        (said.get("role") or "").lower() in _SKIPPED_ROLES
+        or _SKIPPED_CLASSES.intersection((said.get("class") or "").split())
+        or _HIDDEN_STYLE.search(said.get("style") or "")
     )
 
 
@@ -106,7 +110,7 @@ def figure_around(node: LexborNode) -> LexborNode | None:
             return None
         classes = (at.attributes.get("class") or "").split() if at.attributes else []
         if at.tag == "figure" or "figure" in classes or "imageblock" in classes:
-            if len(at.css("img")) != 1:
+            if any(len(at.css(tag)) > 1 for tag in ("img", "svg", "object")):
                 return None
             return at.css_first("figcaption") or at.css_first(".caption") or at.css_first(".title")
         at = at.parent

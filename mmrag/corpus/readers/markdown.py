@@ -3,55 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
 from mmrag.core.errors import Empty
+from mmrag.core.fields import ANCHOR
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import Block, BlockKind, Reading
+from mmrag.core.reading import About, Block, BlockKind, Format, Reading
 from mmrag.core.types import Scalar, Source, Span
 from mmrag.corpus.readers.decode import decode, read_bytes
+from mmrag.corpus.readers.directives import PICTURES, PROSE, UNSEEN, label_of, options_of
 from mmrag.corpus.readers.figures import PictureShelf, is_caption, with_neighbours, worth_keeping
-from mmrag.corpus.readers.html import fragment_lines
+from mmrag.corpus.readers.front_matter import front_matter
+from mmrag.corpus.readers.html import fragment_blocks
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText, SourceLine, source_lines
+from mmrag.corpus.readers.markdown_dialects import parser_of_dialects
+from mmrag.corpus.readers.markdown_inline import Inline, Picture, html_pictures, render_inline
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_FRONT_LINE = re.compile(r"(title|author|date|description|lang)\s*:\s*(.+)", re.IGNORECASE)
 _TAG_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([a-zA-Z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""")
-_TARGET = re.compile(r"\([^()=]{1,100}\)=\s*")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_MAX_NESTING = 60
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    link: str
-    alt: str
-    title: str
-
-
-@dataclass(slots=True)
-class _Inline:
-    """The words of one inline token and the pictures among them."""
-
-    text: PlacedText
-    pictures: list[_Picture] = field(default_factory=list)
-    is_emphasis: bool = False
-    has_words: bool = False
+_HTML_CAPTION = re.compile(
+    r"\s*(?:<(?:p|div|center|sub|small)\b[^>]*>\s*)*<(?:em|i|figcaption)\b", re.IGNORECASE
+)
+_ALERT = re.compile(r"\[!([A-Za-z]+)\][+-]?\s*")
+_DIRECTIVE = re.compile(r"\{([\w:-]+)\}[ \t]*(.*)")
+_MAX_DIRECTIVES = 8
+"""Directives in directives; deeper ones are read as code."""
 
 
 class MarkdownReader:
-    """Reads CommonMark with tables, strikethrough, front matter and inline HTML."""
+    """Reads CommonMark with tables, front matter, HTML, and what pandoc, MyST and others add to it."""
 
     name = "markdown"
-    version = 1
-    media_types = frozenset({"text/markdown"})
+    version = 2
+    formats = (Format("text/markdown", "a Markdown text", (".md", ".markdown", ".mdown", ".mkd")),)
+    about = (
+        About(
+            "Markdown",
+            "headings, lists, tables, code, notes; local pictures and drawings with caption, alt text, "
+            "the lines around them and the words in them",
+            "pictures on the web",
+        ),
+    )
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a Markdown file; spans count the characters of the decoded file.
@@ -62,14 +58,9 @@ class MarkdownReader:
             TooLarge: It exceeds `limits.max_text_bytes`.
         """
         decoded = decode(read_bytes(path, context.limits), name=source.id)
-        body, front = _front_matter(decoded.text)
+        body, front = front_matter(decoded.text)
         shelf = PictureShelf(source, context)
-        walk = _Walk(source_lines(decoded.text), shelf)
-        # Line numbers stay true: markdown-it counts \r\n, \r and \n as one line end each, as we do.
-        parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
-        parser.block.ruler.before("hr", "target", _target, {"alt": ["paragraph", "reference", "blockquote"]})
-        walk.run(parser.parse(body))
-        blocks = with_neighbours(_captioned(walk.blocks))
+        blocks = with_neighbours(markdown_blocks(body, shelf))
         problems = decoded.problems + shelf.problems()
         if not blocks and not problems:
             raise Empty(
@@ -87,13 +78,24 @@ class MarkdownReader:
         )
 
 
+def markdown_blocks(text: str, shelf: PictureShelf) -> list[Block]:
+    """Return the blocks of a Markdown text without front matter; spans count its characters."""
+    # Line numbers stay true: markdown-it counts \r\n, \r and \n as one line end each, as we do.
+    walk = _Walk(source_lines(text), shelf)
+    walk.run(walk.parser.parse(text))
+    return _captioned(walk.blocks)
+
+
 class _Walk:
     """Turns markdown-it's tokens into blocks."""
 
     def __init__(self, lines: Sequence[SourceLine], shelf: PictureShelf) -> None:
         self.blocks: list[Block] = []
+        self.parser = parser_of_dialects()
         self._lines = lines
         self._shelf = shelf
+        self._first_line = 0
+        self._depth = 0
 
     def run(self, tokens: Sequence[Token]) -> None:
         i = 0
@@ -109,7 +111,8 @@ class _Walk:
                 level = int(opened.tag[1]) if opened and opened.type == "heading_open" else 0
                 self._words(token, "heading" if level else "paragraph", level)
             elif token.type in ("fence", "code_block"):
-                self._code(token)
+                if not self._directive(token):
+                    self._code(token)
             elif token.type == "html_block":
                 self._html(token)
             i += 1
@@ -123,9 +126,11 @@ class _Walk:
             self.blocks.append(Block(kind, span, (part,), level=level, metadata=metadata))
         self._figures(inline.pictures, span, alone=not inline.has_words)
 
-    def _figures(self, pictures: Sequence[_Picture], span: Span, *, alone: bool) -> None:
+    def _figures(self, pictures: Sequence[Picture], span: Span, *, alone: bool) -> None:
         for picture in pictures:
-            figure = self._shelf.figure(picture.link, span, alt=picture.alt, caption=picture.title)
+            figure = self._shelf.figure(
+                picture.link, span, alt=picture.alt, caption=picture.title, in_vault=picture.in_vault
+            )
             if figure:
                 self.blocks.append(figure)
             elif alone and worth_keeping(picture.alt):
@@ -133,10 +138,55 @@ class _Walk:
                 words.add(picture.alt, span)
                 self.blocks.append(Block("paragraph", span, (words.part(),)))
 
+    def _directive(self, token: Token) -> bool:
+        """Read a fence of MyST such as '```{figure} plan.png'; tell whether it was one for readers."""
+        match = _DIRECTIVE.match(token.info)
+        name = match.group(1).lower() if match else ""
+        if match is None or token.map is None or name not in PICTURES | PROSE | UNSEEN:
+            return False
+        if name in UNSEEN or self._depth >= _MAX_DIRECTIVES:
+            return name in UNSEEN
+        title, span = match.group(2).strip(), self._span(token.map)
+        lines = token.content.split("\n")
+        said, first = options_of(lines)
+        inner = self._nested("\n".join(lines[first:]), token.map[0] + 1 + first)
+        if name not in PICTURES:
+            if label := label_of(name, title):
+                self._say(label, self._span([token.map[0], token.map[0] + 1]))
+            self.blocks += inner
+            return True
+        words = inner.pop(0).parts[0] if inner and inner[0].kind == "paragraph" else None
+        before = len(self.blocks)
+        self._figures([Picture(title, said.get("alt", ""))], span, alone=True)
+        figure = self.blocks[-1] if len(self.blocks) > before else None
+        if words is not None and figure is not None and figure.kind == "figure":
+            image, *others = figure.parts
+            self.blocks[-1] = replace(figure, parts=(image, replace(words, role="caption"), *others))
+        elif words is not None:
+            self.blocks.append(Block("paragraph", span, (words,)))
+        self.blocks += inner
+        return True
+
+    def _nested(self, text: str, first_line: int) -> list[Block]:
+        """Return the blocks of a directive's body, which begins at a line of the text around it."""
+        outer = self.blocks, self._first_line
+        self.blocks, self._first_line = [], self._first_line + first_line
+        self._depth += 1
+        self.run(self.parser.parse(text))
+        found = self.blocks
+        self.blocks, self._first_line = outer
+        self._depth -= 1
+        return found
+
+    def _say(self, words: str, span: Span) -> None:
+        made = PlacedText()
+        made.add(words, span)
+        self.blocks.append(Block("paragraph", span, (made.part(),)))
+
     def _code(self, token: Token) -> None:
         if token.map is None:
             return
-        first = token.map[0] + (1 if token.type == "fence" else 0)
+        first = self._first_line + token.map[0] + (1 if token.type == "fence" else 0)
         made = PlacedText()
         for i, words in enumerate(token.content.rstrip("\n").split("\n")):
             line = self._lines[first + i] if first + i < len(self._lines) else None
@@ -148,20 +198,24 @@ class _Walk:
 
     def _html(self, token: Token) -> None:
         span = self._span(token.map)
-        made = PlacedText()
-        for i, line in enumerate(fragment_lines(token.content)):
-            made.add("\n" if i else "")
-            made.add(line, span)
-        pictures = _html_pictures(token.content)
-        part = made.part()
-        if part.text:
-            self.blocks.append(Block("paragraph", span, (part,)))
-        self._figures(pictures, span, alone=not part.text)
+        blocks = fragment_blocks(token.content, self._shelf)
+        is_caption_alone = len(blocks) == 1 and _HTML_CAPTION.match(token.content) is not None
+        for block in blocks:
+            if block.kind == "figure":
+                self.blocks.append(replace(block, locator=span, metadata={}))
+                continue
+            made = PlacedText()
+            for i, line in enumerate(block.text.split("\n")):
+                made.add("\n" if i else "")
+                made.add(line, span)
+            metadata: dict[str, Scalar] = {_EMPHASIS: True} if is_caption_alone else dict(block.metadata)
+            metadata.pop(ANCHOR, None)
+            self.blocks.append(Block(block.kind, span, (made.part(),), level=block.level, metadata=metadata))
 
     def _list(self, tokens: Sequence[Token]) -> None:
         """Write a list as a line an item; nested ones are indented."""
         made = PlacedText()
-        pictures: list[_Picture] = []
+        pictures: list[Picture] = []
         depth = -1
         marker = ""
         counters: list[int | None] = []
@@ -185,9 +239,13 @@ class _Walk:
                     made.extend(inline.text)
                     marker = ""
             elif token.type in ("fence", "code_block", "html_block") and token.map:
-                words = (
-                    token.content if token.type != "html_block" else "\n".join(fragment_lines(token.content))
-                )
+                words = token.content
+                if token.type == "html_block":
+                    pictures.extend(html_pictures(words))
+                    words = "\n".join(block.text for block in fragment_blocks(words))
+                elif picture := _figure_of(token):
+                    pictures.append(picture)
+                    continue
                 for row in filter(str.strip, words.split("\n")):
                     made.add("\n" + (marker or "  " * (depth + 1)))
                     made.add(row.strip(), self._span(token.map))
@@ -200,7 +258,7 @@ class _Walk:
 
     def _table(self, tokens: Sequence[Token]) -> None:
         made = PlacedText()
-        pictures: list[_Picture] = []
+        pictures: list[Picture] = []
         row: list[int] | None = None
         first = True
         for token in tokens:
@@ -219,39 +277,14 @@ class _Walk:
             self.blocks.append(Block("table", span, (part,)))
         self._figures(pictures, span, alone=False)
 
-    def _inline(self, token: Token) -> _Inline:
-        """Render an inline token; each of its lines keeps its own span where they can be told apart."""
-        children = token.children or []
-        breaks = sum(child.type in ("softbreak", "hardbreak") for child in children)
-        by_line = token.map is not None and breaks == token.map[1] - token.map[0] - 1
-        whole = self._span(token.map) if token.map else None
-        made = _Inline(PlacedText(), is_emphasis=_all_emphasis(children))
-        at = token.map[0] if token.map else 0
-        for child in children:
-            place = self._span([at, at + 1]) if by_line else whole
-            if child.type in ("text", "code_inline", "text_special"):
-                made.text.add(child.content, place)
-                made.has_words = made.has_words or bool(child.content.strip())
-            elif child.type in ("softbreak", "hardbreak"):
-                made.text.add("\n" if child.type == "hardbreak" else " ")
-                at += 1
-            elif child.type == "image":
-                title = str(child.attrGet("title") or "")
-                made.pictures.append(_Picture(str(child.attrGet("src") or ""), _alt(child), title))
-                made.text.add(_alt(child), place)
-            elif child.type == "html_inline":
-                if _BREAK.match(child.content):
-                    made.text.add("\n")
-                for picture in _html_pictures(child.content):
-                    made.pictures.append(picture)
-                    made.text.add(picture.alt, place)
-        return made
+    def _inline(self, token: Token) -> Inline:
+        return render_inline(token, self._span)
 
     def _span(self, lines: Sequence[int] | None) -> Span:
         if not lines or not self._lines:
             return Span(0, 0)
-        first = min(lines[0], len(self._lines) - 1)
-        last = min(max(lines[1] - 1, first), len(self._lines) - 1)
+        first = min(self._first_line + lines[0], len(self._lines) - 1)
+        last = min(max(self._first_line + lines[1] - 1, first), len(self._lines) - 1)
         while last > first and self._lines[last].is_blank:
             last -= 1
         return Span(self._lines[first].start, self._lines[last].end)
@@ -283,30 +316,6 @@ def _captioned(blocks: Sequence[Block]) -> list[Block]:
     return found
 
 
-def _target(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
-    """Step over MyST's names for what follows: '(ssl-certificates)=' alone on a line."""
-    if state.is_code_block(line):
-        return False
-    if not _TARGET.fullmatch(state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]):
-        return False
-    if not silent:
-        state.line = line + 1
-    return True
-
-
-def _front_matter(text: str) -> tuple[str, dict[str, Scalar]]:
-    """Return the text with its front matter blanked line by line, and what that said."""
-    match = _FRONT_MATTER.match(text)
-    if not match or ":" not in match.group(1):
-        return text, {}
-    said: dict[str, Scalar] = {}
-    for line in match.group(1).splitlines():
-        if found := _FRONT_LINE.match(line):
-            said[found.group(1).lower()] = found.group(2).strip().strip("\"'")
-    blank = re.sub(r"[^\r\n]", "", match.group(0))
-    return blank + text[match.end() :], said
-
-
 def _closing(tokens: Sequence[Token], i: int) -> int:
     depth = 0
     for j in range(i, len(tokens)):
@@ -316,28 +325,10 @@ def _closing(tokens: Sequence[Token], i: int) -> int:
     return len(tokens) - 1
 
 
-def _all_emphasis(children: Sequence[Token]) -> bool:
-    return len(children) >= 3 and children[0].type == "em_open" and children[-1].type == "em_close"
-
-
-def _alt(token: Token) -> str:
-    def words(children: Sequence[Token]) -> Iterator[str]:
-        for child in children:
-            yield (
-                " "
-                if child.type.endswith("break")
-                else child.content
-                if child.type != "image"
-                else _alt(child)
-            )
-
-    return " ".join("".join(words(token.children or [])).split())
-
-
-def _html_pictures(html: str) -> list[_Picture]:
-    found = []
-    for tag in _TAG_IMG.findall(html):
-        said = {m[0].lower(): m[1] or m[2] or m[3] for m in _ATTRIBUTE.findall(tag)}
-        if said.get("src"):
-            found.append(_Picture(said["src"], said.get("alt", ""), said.get("title", "")))
-    return found
+def _figure_of(token: Token) -> Picture | None:
+    match = _DIRECTIVE.match(token.info)
+    if match is None or match.group(1).lower() not in PICTURES:
+        return None
+    lines = token.content.split("\n")
+    said, first = options_of(lines)
+    return Picture(match.group(2).strip(), said.get("alt", ""), " ".join(" ".join(lines[first:]).split()))

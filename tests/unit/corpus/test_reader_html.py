@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
 from mmrag.corpus.readers.html import HtmlReader
+from mmrag.corpus.split import HEADER_ROWS, PassageSplitter
 
 
 def _read(root: Path, page: str | bytes) -> Reading:
@@ -61,6 +63,54 @@ def test_tables_by_rows(tmp_path: Path) -> None:
     assert caption.text == "Prices"
     assert (table.kind, table.text) == ("table", "Part | Price\nRelay | 12\nRelay | 13")
     assert table.metadata["header_rows"] == 1
+
+
+def test_names_stand_over_all_of_their_columns(tmp_path: Path) -> None:
+    page = """<table><thead><tr><th rowspan=2>Part<th colspan=2>2019<tr><th>Q1<th>Q2<tbody>
+    <tr><td colspan=3>Relays<tr><td>K1<td>1<td>2<tr><td colspan=2>All<td>3</table>"""
+    (table,) = _read(tmp_path, page).blocks
+    assert table.text == "Part | 2019 | 2019\nPart | Q1 | Q2\nRelays\nK1 | 1 | 2\nAll |  | 3"
+    assert table.metadata[HEADER_ROWS] == 2
+
+
+def test_each_piece_of_a_table_has_the_whole_header(tmp_path: Path) -> None:
+    rows = "".join(f"<tr><td>part {i}<td>{i}" for i in range(60))
+    page = f"<table><thead><tr><th>Part<th>Price<tr><th>name<th>EUR<tbody>{rows}</table>"
+    reading = _read(tmp_path, page)
+    splitter = PassageSplitter(lambda texts: [len(t.split()) for t in texts], max_tokens=40, min_tokens=0)
+    items = splitter.split(Source(SourceId("a.html"), "", 1, "text/html"), "html/1", reading)
+    assert len(items) > 5
+    assert all(item.text.startswith("Part | Price\nname | EUR\npart ") for item in items)
+    spans = [item.locator for item in items if isinstance(item.locator, Span)]
+    assert all(one.end <= other.start for one, other in pairwise(spans[1:]))
+
+
+def test_drawings_in_the_page_are_figures(tmp_path: Path) -> None:
+    (tmp_path / "d.svg").write_text('<svg viewBox="0 0 400 300"><text>Relay K1</text></svg>')
+    page = """<figure><svg viewBox="0 0 400 300"><text x=9 y=9>Pump&nbsp;P2</text></svg>
+    <figcaption>Figure 2</figcaption></figure><p>words</p><object data="d.svg">never</object>
+    <img src=d.svg alt="again"><svg viewBox="0 0 24 24"><title>icon</title><text>x</text></svg>
+    <svg viewBox="0 0 400 300"><path/></svg><object data="film.mp4"><p>instead</p></object>"""
+    reading = _read(tmp_path, page)
+    assert [(b.kind, b.text) for b in reading.blocks] == [
+        ("figure", "Figure 2\nPump P2"),
+        ("paragraph", "words"),
+        ("figure", "Relay K1"),
+        ("figure", "again\nRelay K1"),
+        ("paragraph", "instead"),
+    ]
+    assert {blob.media_type for blob in reading.blobs} == {"image/svg+xml"}
+    assert reading.problems == ()
+
+
+def test_xhtml_may_close_its_elements_at_once(tmp_path: Path) -> None:
+    page = (
+        '<html><head><title/><script src="a.js"/></head><body><a id="x"/><p>words<br/>more</p></body></html>'
+    )
+    (tmp_path / "a.xhtml").write_text(page)
+    source = Source(SourceId("a.xhtml"), "", len(page), "application/xhtml+xml")
+    reading = HtmlReader().read(tmp_path / "a.xhtml", source, ReadContext(tmp_path))
+    assert [(b.text, b.metadata["anchor"]) for b in reading.blocks] == [("words\nmore", "x")]
 
 
 def test_layout_tables_are_read_as_a_page(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from mmrag.core.protocols import OcrLine, ReadContext
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Box, Page, Source, SourceId, Span
 from mmrag.corpus.readers.markdown import MarkdownReader
+from mmrag.corpus.split import PassageSplitter
 
 
 class ScriptedOcr:
@@ -161,6 +162,180 @@ def test_badges_and_icons_are_no_figures(tmp_path: Path) -> None:
     (tmp_path / "icon.png").write_bytes(_png(16, 16))
     text = "[![build](https://x.y/b.svg)](https://x.y) ![i](/icon.png)\n\nwords\n"
     assert [b.text for b in _read(tmp_path, text).blocks] == ["words"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("![](p.png){alt='A relay' width=50%}", [("alt", "A relay")]),
+        ('![](p.png){: .wide alt="A *relay* in_it"}', [("alt", "A *relay* in_it")]),
+        ("![mine](p.png){alt=other}", [("alt", "mine")]),
+        ("![mine][ref]\n\n[ref]: p.png 'A title'", [("caption", "A title"), ("alt", "mine")]),
+        ("[![thumb](p.png){width=5%}](http://a.b){target=_blank}", [("alt", "thumb")]),
+        (
+            ':::image type="content" source="p.png" alt-text="The page, open." lightbox="b.png":::',
+            [("alt", "The page, open.")],
+        ),
+        ("```{image} p.png\n:alt: mine\n:width: 5px\n```", [("alt", "mine")]),
+        (
+            "```{figure} p.png\n:alt: mine\n\nThe *caption*.\n```",
+            [("caption", "The caption."), ("alt", "mine")],
+        ),
+        (":::{figure} p.png\n:alt: mine\n\nCaption\n:::", [("caption", "Caption"), ("alt", "mine")]),
+        ("![[p.png|The plan]]", [("alt", "The plan")]),
+        ("![[p.png|300]]", []),
+        ('<img src="p.png" alt="a &amp; b">', [("alt", "a & b")]),
+        (
+            '<figure>\n<img src="p.png" alt="mine">\n<figcaption>Its <b>words</b></figcaption>\n</figure>',
+            [("caption", "Its words"), ("alt", "mine")],
+        ),
+        ('<picture><source srcset="x.webp"><img src="p.png" alt="mine"></picture>', [("alt", "mine")]),
+        ('<p align="center"><img src="p.png"></p>\n\n<p><em>Below it</em></p>', [("caption", "Below it")]),
+        (
+            "<figure>\n\n![mine](p.png)\n\n<figcaption>Below</figcaption>\n</figure>",
+            [("caption", "Below"), ("alt", "mine")],
+        ),
+        ("![mine](p.png)\n{: .center}\n\n*Below*", [("caption", "Below"), ("alt", "mine")]),
+    ],
+)
+def test_each_dialect_shows_its_picture(tmp_path: Path, text: str, said: list[tuple[str, str]]) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/p.png").write_bytes(_png())
+    reading = _read(tmp_path, text)
+    (figure,) = _figures(reading)
+    assert _said(figure) == said
+    assert [b.text for b in reading.blocks if b is not figure] == []
+
+
+def test_pictures_in_lists(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(_png())
+    text = (
+        '1. Open it:\n\n   :::image type="content" source="/p.png" alt-text="The page":::\n\n'
+        "2. Look:\n\n   ```{figure} /p.png\n   Its caption\n   ```\n"
+    )
+    first, *figures = _read(tmp_path, text).blocks
+    assert first.text == "1. Open it:\n2. Look:"
+    assert [b.text for b in figures] == ["The page", "Its caption"]
+
+
+def test_what_a_directive_says_beside_its_picture(tmp_path: Path) -> None:
+    text = "```{figure} gone.png\n:alt: nothing\n\nThe caption.\n\nThe legend.\n```\n"
+    reading = _read(tmp_path, text)
+    assert [(b.kind, b.text) for b in reading.blocks] == [
+        ("paragraph", "The caption."),
+        ("paragraph", "The legend."),
+    ]
+    where = reading.blocks[1].locator
+    assert isinstance(where, Span)
+    assert text[where.start : where.end] == "The legend."
+
+
+def test_a_picture_of_a_vault_may_lie_above(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(_png())
+    reading = _read(tmp_path, "![[p.png]]\n\n![[note]] and {braces}\n", "a/b/c.md")
+    assert len(_figures(reading)) == 1
+    assert reading.blocks[1].text == "![[note]] and {braces}"
+    assert reading.depends == ("a/b/p.png", "a/p.png", "p.png")
+
+
+def test_local_drawings_are_figures(tmp_path: Path) -> None:
+    (tmp_path / "d.svg").write_text(
+        '<svg viewBox="0 0 400 300"><title>Plan</title><text>Relay K1</text></svg>'
+    )
+    (tmp_path / "logo.svg").write_text('<svg viewBox="0 0 400 300"><path/></svg>')
+    (tmp_path / "torn.svg").write_text("<svg><text>")
+    reading = _read(tmp_path, "![the plan](/d.svg)\n\n![x](/logo.svg)\n\n![y](/torn.svg)\n")
+    (figure,) = _figures(reading)
+    assert _said(figure) == [("caption", "Plan"), ("alt", "the plan"), ("ocr", "Relay K1")]
+    assert reading.blobs[0].media_type == "image/svg+xml"
+    assert reading.problems == ("The picture /torn.svg cannot be read.",)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("> [!WARNING]\n> Hot *surface*.", ["Warning: Hot surface."]),
+        ("> [!tip]- Do it\n> now", ["Tip: Do it now"]),
+        ("!!! note\n    Words.\n\n    - one\n\nAfter.", ["Note", "Words.", "- one", "After."]),
+        ('!!! danger highlight "Hot!"\n    Words.', ["Hot!", "Words."]),
+        ('??? tip ""\n    Words.', ["Words."]),
+        ("!!! this is only text", ["!!! this is only text"]),
+        ("::: warning Careful\nWords.\n:::", ["Careful", "Words."]),
+        (":::note[Mine]\nWords.\n:::", ["Mine", "Words."]),
+        ("::: {.column width=50%}\nWords.\n:::", ["Words."]),
+        (":::row:::\nWords.\n:::row-end:::", ["Words."]),
+        ("```{warning}\nHot *surface*.\n```", ["Warning", "Hot surface."]),
+        (
+            "````{admonition} Mine\n:class: tip\nWords.\n```{code-block} py\nx = 1\n```\n````",
+            ["Mine", "Words.", "x = 1"],
+        ),
+        ("```{toctree}\na\nb\n```\n\nWords.", ["Words."]),
+        ("```{r, echo=FALSE}\nplot(x)\n```", ["plot(x)"]),
+        ("Words.\n{: .lead}\n\n`x`{.py} y", ["Words.", "x y"]),
+    ],
+)
+def test_notes_are_text_and_their_markup_is_not(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert [b.text for b in _read(tmp_path, text).blocks] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [
+        (
+            "---\ntitle: T\nauthors:\n  - name: Ann\n  - Bob\ndate: 2020-01-02\n---\n",
+            {"author": "Ann, Bob", "created": "2020-01-02"},
+        ),
+        (
+            "---\ntitle: T\ndate: 2020-01-02T10:00:00Z\ntags: [a, b]\n---\n",
+            {"created": "2020-01-02", "keywords": "a, b"},
+        ),
+        ('---\ntitle: T\nauthor: "Ann: the author\n---\n', {"author": "Ann: the author"}),
+        ("---\ntitle: T\ndescription: >\n  two\n  lines\n---\n", {"description": "two lines"}),
+        ('+++\ntitle = "T"\ndate = 2020-01-02\n+++\n', {"created": "2020-01-02"}),
+        ("---\ntitle: T\na: &a [x]\nb: [*a, *a]\ndate: soon\n---\n", {}),
+        ("---\ntitle: T\nx: " + "[" * 1000 + "\n---\n", {}),
+    ],
+)
+def test_front_matter(tmp_path: Path, text: str, metadata: dict[str, str]) -> None:
+    reading = _read(tmp_path, text + "words\n")
+    assert (reading.title, dict(reading.metadata)) == ("T", metadata)
+    (block,) = reading.blocks
+    assert isinstance(block.locator, Span)
+    assert (text + "words\n")[block.locator.start : block.locator.end] == "words"
+
+
+def test_tables_written_in_html_keep_their_rows(tmp_path: Path) -> None:
+    text = (
+        "words\n\n<table>\n<tr><th>Part</th><th>Price</th></tr>\n<tr><td>Fuse</td><td>4</td></tr>\n</table>\n"
+    )
+    table = _read(tmp_path, text).blocks[1]
+    assert (table.kind, table.text, table.metadata["header_rows"]) == ("table", "Part | Price\nFuse | 4", 1)
+
+
+def test_pieces_of_a_table_say_where_their_rows_stand(tmp_path: Path) -> None:
+    text = "| Part | Price |\n|---|---|\n" + "".join(f"| part {i} | {i} |\n" for i in range(50))
+    reading = _read(tmp_path, text)
+    splitter = PassageSplitter(lambda texts: [len(t.split()) for t in texts], max_tokens=30, min_tokens=0)
+    items = splitter.split(Source(SourceId("a.md"), "", 1, "text/markdown"), "markdown/1", reading)
+    assert all(item.text.startswith("Part | Price\npart ") for item in items)
+    where = items[2].locator
+    assert isinstance(where, Span)
+    rows = [line.strip("| ") for line in text[where.start : where.end].split("\n")]
+    assert rows == items[2].text.split("\n")[1:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ":::{note}\n" * 500 + "deep",
+        "".join("    " * i + "!!! note\n" for i in range(200)) + "deep",
+        "````{note}\n```{note}\n" * 300 + "deep",
+        "![](a)" + "{" * 5000 + "deep",
+        "![[" * 2000 + "deep",
+    ],
+)
+def test_hostile_dialects_end(tmp_path: Path, text: str) -> None:
+    assert _read(tmp_path, text).blocks
 
 
 def test_hostile_nesting_ends(tmp_path: Path) -> None:
