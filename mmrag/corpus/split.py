@@ -5,21 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mmrag.core.errors import ConfigError
 from mmrag.core.fields import CONTEXT, HEADING, LANGUAGE, TITLE
 from mmrag.core.identity import item_id
 from mmrag.core.language import detect_language
 from mmrag.core.reading import Block, Reading
-from mmrag.core.types import Box, Item, Locator, Page, Part, Role, Scalar, Source, Span
+from mmrag.core.types import Cells, Item, Locator, Page, Part, Place, Role, Scalar, Source, around
 from mmrag.corpus.stretch import Stretch, join, joined, line_stretches, sentence_stretches, windows
 
 HEADER_ROWS = "header_rows"
 """Metadata of a table block: how many of its first lines are its header; 1 if it is not given."""
 
+CAPTION = "caption"
+"""Metadata of a table block: its caption, '' for none; if it is not given, what stands above is asked."""
+
+FIRST_ROW = "first_row"
+"""Metadata of a table block that goes on from another page: the number of its first row of data."""
+
+ROWS = "rows"
+"""Metadata of an item that holds a part of a table: which rows of data, counted from 1: '41-58'."""
+
 CountTokens = Callable[[Sequence[str]], list[int]]
 
-_VERSION = 1
+_VERSION = 2
 _TOP_LEVEL = 2
 _MIN_LANGUAGE_CHARS = 160
 _MAX_TOKEN_CHARS = 40
@@ -58,6 +68,19 @@ class PassageOptions:
         )
 
 
+def is_table_caption(text: str) -> bool:
+    """Whether a paragraph is a table's caption: 'Table 7: Error codes'."""
+    return _TABLE_CAPTION.match(text) is not None
+
+
+class _Unit(NamedTuple):
+    """What a block is not cut within: a row, a line, a sentence, or a part of one that alone is too long."""
+
+    stretch: Stretch
+    tokens: int
+    line: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A stretch that stays whole; `alone` pieces share their passage with nothing."""
@@ -66,6 +89,10 @@ class _Piece:
     tokens: int
     block: Block
     alone: bool = False
+    locator: Locator | None = None
+    """Where it stands without what it repeats: a table's header, sentences of the piece before."""
+    lines: tuple[int, int] | None = None
+    """The first and last line of its block that it holds, repeated ones left out."""
 
 
 @dataclass(slots=True)
@@ -142,10 +169,12 @@ class PassageSplitter:
         found: dict[int, list[_Piece]] = {}
         for (i, stretch), n in zip(stretches.items(), counts, strict=True):
             if i not in units:
-                found[i] = [_Piece(stretch, n, blocks[i])]
+                found[i] = [_Piece(stretch, n, blocks[i], alone=FIRST_ROW in blocks[i].metadata)]
                 continue
             counted = [(unit, next(unit_counts)) for unit in units[i]]
-            short = [pair for unit, n in counted for pair in self._cut(unit, n)]
+            short = [
+                _Unit(*pair, line) for line, (unit, n) in enumerate(counted) for pair in self._cut(unit, n)
+            ]
             found[i] = list(self._packed(blocks[i], short))
         return found
 
@@ -168,24 +197,29 @@ class PassageSplitter:
                 found.append((part, n))
         return found
 
-    def _packed(self, block: Block, units: Sequence[tuple[Stretch, int]]) -> Iterator[_Piece]:
+    def _packed(self, block: Block, units: Sequence[_Unit]) -> Iterator[_Piece]:
         """Join the units of one long block to pieces; a table's header stands before each."""
         separator = " " if block.kind == "paragraph" else "\n"
-        rows = int(block.metadata.get(HEADER_ROWS, 1)) if block.kind == "table" else 0
-        header = list(units[:rows]) if sum(n for _, n in units[:rows]) < self._max // 2 else []
-        lead: list[tuple[Stretch, int]] = []
-        group: list[tuple[Stretch, int]] = []
+        head = _header_rows(block)
+        header = [unit for unit in units if unit.line < head]
+        if sum(unit.tokens for unit in header) >= self._max // 2:
+            header = []
+        fixed = sum(unit.tokens for unit in header)
+        lead: list[_Unit] = []
+        group: list[_Unit] = []
+        used = fixed
         for unit in units[len(header) :]:
-            used = sum(n for _, n in [*header, *lead, *group])
-            if group and used + unit[1] > self._max:
-                yield _piece(block, [*header, *lead, *group], separator)
+            if group and used + unit.tokens > self._max:
+                yield _piece(block, [*header, *lead], group, separator)
                 lead = group[-self._overlap :] if self._overlap and block.kind == "paragraph" else []
-                if sum(n for _, n in lead) + unit[1] > self._max:
+                if sum(n for _, n, _ in lead) + unit.tokens > self._max:
                     lead = []
+                used = fixed + sum(n for _, n, _ in lead)
                 group = []
             group.append(unit)
+            used += unit.tokens
         if group or header:
-            yield _piece(block, [*header, *lead, *group], separator)
+            yield _piece(block, [*header, *lead], group, separator)
 
     def _drafts(self, pieces: Mapping[int, list[_Piece]], blocks: Sequence[Block]) -> Iterator[_Draft]:
         path: list[tuple[int, str]] = []
@@ -235,7 +269,7 @@ class PassageSplitter:
                 if draft is None or full or draft.page != page:
                     yield from flush()
                     # Rows cut off from their caption would not say what they are rows of.
-                    caption = _caption_before(blocks, i) if piece.alone else ""
+                    caption = _caption(blocks, i) if piece.alone else ""
                     draft = _Draft((*names, caption) if caption else names, section, page)
                 draft.pieces.append(piece)
         yield from flush()
@@ -274,7 +308,10 @@ class PassageSplitter:
     ) -> Item:
         first = draft.figure or draft.pieces[0].block
         metadata: dict[str, Scalar] = {**reading.metadata, **first.metadata}
-        metadata.pop(HEADER_ROWS, None)
+        for key in (HEADER_ROWS, CAPTION, FIRST_ROW):
+            metadata.pop(key, None)
+        if rows := _rows(draft.pieces):
+            metadata[ROWS] = rows
         if reading.title:
             metadata[TITLE] = reading.title
         if draft.headings:
@@ -292,7 +329,7 @@ class PassageSplitter:
             roles = {p.role for piece in draft.pieces for p in piece.block.parts}
             role: Role = "ocr" if roles == {"ocr"} else "body"
             parts = (Part("text", text=text, role=role, places=stretch.places),)
-            locator = _around(stretch, [piece.block for piece in draft.pieces])
+            locator = around([p.locator or _around(p.block, p.stretch.places) for p in draft.pieces])
         spoken = detect_language(text) if len(text) >= _MIN_LANGUAGE_CHARS else None
         if spoken or language:
             metadata[LANGUAGE] = spoken or language or ""
@@ -307,19 +344,41 @@ def _units(block: Block, stretch: Stretch) -> list[Stretch]:
     return [s for line in line_stretches(stretch) for s in sentence_stretches(line)]
 
 
-def _piece(block: Block, units: Sequence[tuple[Stretch, int]], separator: str) -> _Piece:
+def _piece(block: Block, repeated: Sequence[_Unit], own: Sequence[_Unit], separator: str) -> _Piece:
+    units = [*repeated, *own]
+    held = own or units
     return _Piece(
-        join([unit for unit, _ in units], separator),
-        sum(n for _, n in units),
+        join([unit.stretch for unit in units], separator),
+        sum(unit.tokens for unit in units),
         block,
         alone=block.kind == "table",
+        locator=_around(block, [p for unit in held for p in unit.stretch.places]),
+        lines=(held[0].line, held[-1].line),
     )
 
 
-def _caption_before(blocks: Sequence[Block], table: int) -> str:
-    """Return the caption that stands right above a table: 'Table 7: Error codes'."""
+def _header_rows(block: Block) -> int:
+    return int(block.metadata.get(HEADER_ROWS, 1)) if block.kind == "table" else 0
+
+
+def _rows(pieces: Sequence[_Piece]) -> str:
+    """Return which rows of a table a passage holds; '' where it holds a whole one, or its locator says."""
+    tables = [p for p in pieces if p.block.kind == "table" and (p.lines or FIRST_ROW in p.block.metadata)]
+    if len(tables) != 1 or isinstance(tables[0].block.locator, Cells):
+        return ""
+    piece, head = tables[0], _header_rows(tables[0].block)
+    lines = piece.lines or (0, piece.stretch.text.count("\n"))
+    start = int(piece.block.metadata.get(FIRST_ROW, 1)) - head
+    first, last = max(lines[0], head) + start, lines[1] + start
+    return (str(first) if first == last else f"{first}-{last}") if first <= last else ""
+
+
+def _caption(blocks: Sequence[Block], table: int) -> str:
+    """Return a table's caption: the one its reader found, else what stands right above it."""
+    if (known := blocks[table].metadata.get(CAPTION)) is not None:
+        return str(known)
     above = blocks[table - 1] if table else None
-    if above is None or above.kind != "paragraph" or not _TABLE_CAPTION.match(above.text):
+    if above is None or above.kind != "paragraph" or not is_table_caption(above.text):
         return ""
     return " ".join(above.text.split())
 
@@ -328,14 +387,7 @@ def _page(block: Block) -> int:
     return block.locator.number if isinstance(block.locator, Page) else 0
 
 
-def _around(stretch: Stretch, blocks: Sequence[Block]) -> Locator:
-    """Return the smallest locator that holds all places, or the blocks' own if they have none."""
-    places: list[Locator] = [p.locator for p in stretch.places] or [b.locator for b in blocks]
-    pages = [p for p in places if isinstance(p, Page)]
-    if pages:
-        boxes = [p.box for p in pages if p.box]
-        return Page(pages[0].number, Box.around(boxes) if len(boxes) == len(pages) else None)
-    spans = [p for p in places if isinstance(p, Span)]
-    if spans:
-        return Span(min(s.start for s in spans), max(s.end for s in spans))
-    return places[0]
+def _around(block: Block, places: Sequence[Place]) -> Locator:
+    """Return the locator around places; the header of a table may stand on a page before."""
+    own = [p.locator for p in places if not isinstance(p.locator, Page) or p.locator.number == _page(block)]
+    return around(own or [block.locator])

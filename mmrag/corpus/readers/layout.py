@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ _MAX_VALLEYS = 4
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Words that stand side by side on one line.
+    """Words that stand side by side on one line; `cell` numbers the cell of a ruled table, 0 is none.
 
     Units:
         Points of a page or pixels of a picture, from the top left corner; confidence 0 to 1.
@@ -36,6 +37,7 @@ class Segment:
     size: float = 0.0
     bold: bool = False
     confidence: float = 1.0
+    cell: int = 0
 
     @property
     def em(self) -> float:
@@ -56,13 +58,14 @@ def columns(segments: Sequence[Segment], width: float, *, depth: int = 0) -> lis
     if gutter is None:
         return [list(segments)]
     across = sorted((s for s in segments if s.x0 < gutter < s.x1), key=lambda s: s.y0 + s.y1)
-    sides = [s for s in segments if not s.x0 < gutter < s.x1]
+    sides = sorted((s for s in segments if not s.x0 < gutter < s.x1), key=lambda s: s.y0 + s.y1)
+    heights = [s.y0 + s.y1 for s in sides]
     found: list[list[Segment]] = []
     wide: list[Segment] = []
-    floor = float("-inf")
+    start = 0
     for cut in [*across, None]:
-        middle = (cut.y0 + cut.y1) / 2 if cut else float("inf")
-        band = [s for s in sides if floor <= (s.y0 + s.y1) / 2 < middle]
+        end = bisect_left(heights, cut.y0 + cut.y1) if cut else len(sides)
+        band = sides[start:end]
         rest = _rest(wide[-1], band) if wide and band else None
         if rest:
             wide.append(rest)
@@ -80,7 +83,7 @@ def columns(segments: Sequence[Segment], width: float, *, depth: int = 0) -> lis
             found.extend(columns(right, width, depth=depth + 1))
         if cut:
             wide.append(cut)
-            floor = middle
+            start = end
     if wide:
         found.append(wide)
     return found
@@ -181,8 +184,12 @@ def _flow(lines: Sequence[Sequence[Segment]]) -> float:
 def _level(left: Sequence[Sequence[Segment]], right: Sequence[Sequence[Segment]]) -> float:
     """Return the share of rows of the shorter side that have a row of the other at their height."""
     fewer, more = sorted((left, right), key=len)
-    heights = [row[0].y1 for row in more]
-    matched = sum(any(abs(row[0].y1 - y) < 0.15 * row[0].em for y in heights) for row in fewer)
+    heights = sorted(row[0].y1 for row in more)
+    matched = 0
+    for row in fewer:
+        slack = 0.15 * row[0].em
+        at = bisect_right(heights, row[0].y1 - slack)
+        matched += at < len(heights) and heights[at] < row[0].y1 + slack
     return matched / len(fewer)
 
 

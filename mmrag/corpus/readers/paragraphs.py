@@ -11,8 +11,8 @@ from statistics import median
 from mmrag.core.types import Box, Page, Part, Place, Role
 from mmrag.corpus.readers.layout import Segment, rows
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
-from mmrag.corpus.readers.pdf_tables import ALIGN_EM, CELL_GAP_EM, table_rows
-from mmrag.corpus.readers.pdf_text import SOFT_HYPHEN
+from mmrag.corpus.readers.pdf_chars import SOFT_HYPHEN
+from mmrag.corpus.readers.pdf_tables import ALIGN_EM, CELL_GAP_EM, Table
 
 _PARAGRAPH_PITCH = 1.3
 _INDENT_EM = 0.8
@@ -21,7 +21,17 @@ _BULLET = re.compile(
     r"(?:[•◦▪●○■□‣·*\u2013\u2014-]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,3}\.?)$"
 )
 _ITEM = re.compile(r"(?:[•◦▪●○■□‣·*\u2013\u2014-]|\(?\d{1,3}[.)]|\([a-zA-Z]\)|\[\d{1,3}\])\s+\S")
-_LEADERS = re.compile(r"(?:\s*[.·…_]){4,}\s*")
+_LABEL = re.compile(
+    r"(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|table|tab\.|tabelle|tableau)\s*[\dA-Z][\w.]*\s*[:.\u2013\u2014-]\s",
+    re.IGNORECASE,
+)
+"""How a caption begins: it is a paragraph of its own, however near it stands."""
+_LABEL_START = re.compile(
+    r"(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|table|tab\.|tabelle)\s*[\dA-Z]", re.IGNORECASE
+)
+_CLOSE_EM = 0.5
+_DOTS, _MIN_DOTS = ".·…_", 4
+_LEADERS = re.compile(rf"(?:\s*[{_DOTS}]){{{_MIN_DOTS},}}\s*")
 _LEADER_MARK = " … "
 _ENDS = (".", "!", "?", ":", "。")
 
@@ -100,12 +110,50 @@ def groups(column: Sequence[Segment]) -> list[Group]:
     right = max(line.x1 for line in lines)
     found: list[Group] = []
     start = 0
-    for first, end in _tables(lines):
-        found.extend(_paragraphs(lines[start:first], right))
-        found.append(Group(tuple(lines[first:end]), is_table=True, right=right))
+    for first, end in _side_by_side(lines):
+        found.extend(_parted(lines[start:first], right))
+        found.extend(_slots(lines[first:end]))
         start = end
-    found.extend(_paragraphs(lines[start:], right))
+    found.extend(_parted(lines[start:], right))
     return found
+
+
+def _parted(lines: Sequence[Line], right: float) -> Iterator[Group]:
+    start = 0
+    for first, end in _tables(lines):
+        yield from _paragraphs(lines[start:first], right)
+        yield Group(tuple(lines[first:end]), is_table=True, right=right)
+        start = end
+    yield from _paragraphs(lines[start:], right)
+
+
+def _side_by_side(lines: Sequence[Line]) -> Iterator[tuple[int, int]]:
+    """Find captions that stand beside each other: 'Figure 3: ...    Figure 4: ...'."""
+    end = 0
+    for i, line in enumerate(lines):
+        if i < end or len(line.cells) < 2 or not all(_LABEL_START.match(c.text) for c in line.cells):
+            continue
+        end = i + 1
+        starts = [cell.x0 - line.size for cell in line.cells]
+        while end < len(lines) and lines[end].y0 - lines[end - 1].y1 < _CLOSE_EM * line.size:
+            if any(_slot(starts, c.x0) != _slot(starts, c.x1) for c in lines[end].cells):
+                break
+            end += 1
+        yield i, end
+
+
+def _slots(lines: Sequence[Line]) -> list[Group]:
+    starts = [cell.x0 - lines[0].size for cell in lines[0].cells]
+    found = []
+    for slot in range(len(starts)):
+        own = [[s for s in line.cells if _slot(starts, s.x0) == slot] for line in lines]
+        parts = tuple(Line.of(row) for row in own if row)
+        found.append(Group(parts, right=max(line.x1 for line in parts)))
+    return found
+
+
+def _slot(starts: Sequence[float], x: float) -> int:
+    return max(sum(start <= x for start in starts) - 1, 0)
 
 
 def text_part(
@@ -115,8 +163,6 @@ def text_part(
 
     `known` are the words of the document that are written with a hyphen within a line.
     """
-    if group.is_table:
-        return _table_part(group, page, size, role)
     texts: list[str] = []
     places: list[Place] = []
     start = 0
@@ -137,12 +183,15 @@ def text_part(
 
 def without_leaders(text: str) -> str:
     """Shorten the dots that lead the eye across a line of contents."""
+    if sum(map(text.count, _DOTS)) < _MIN_DOTS:
+        return text.strip()
     return _LEADERS.sub(_LEADER_MARK, text).strip()
 
 
-def _table_part(group: Group, page: int, size: tuple[float, float], role: Role) -> Part:
+def table_part(table: Table, page: int, size: tuple[float, float], role: Role = "body") -> Part:
+    """Write a table a line a row, each piece of a cell with its box."""
     made = PlacedText()
-    for row in table_rows([line.segments for line in group.lines]):
+    for row in table.rows:
         made.add("\n" if made.length else "")
         for i, cell in enumerate(row):
             made.add(CELL_SEPARATOR if i else "")
@@ -272,7 +321,7 @@ def _breaks(current: Sequence[Line], line: Line, pitch: float, right: float) -> 
     if not _alike(last, line) or step > _PARAGRAPH_PITCH * max(pitch, 1.05 * line.size) or step < 0:
         return True
     text = line.text
-    if _ITEM.match(text):
+    if _ITEM.match(text) or (last.text.endswith(_ENDS) and _LABEL.match(text)):
         return True
     em = _INDENT_EM * line.size
     short = last.x1 < right - 0.12 * (right - min(first.x0, line.x0))

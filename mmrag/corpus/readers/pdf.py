@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,19 +11,23 @@ from typing import TYPE_CHECKING
 from mmrag.core.errors import Corrupt, Empty, Encrypted, SourceError, TooLarge
 from mmrag.core.pdfium import PDFIUM_LOCK
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import Blob, Block, PageCoverage, Reading
+from mmrag.core.reading import About, Blob, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Page, Scalar, Source
 from mmrag.corpus.readers.figures import no_ocr, with_neighbours
 from mmrag.corpus.readers.pdf_blocks import page_blocks
 from mmrag.corpus.readers.pdf_page import SeenPage, look, read_pictures
+from mmrag.corpus.readers.pdf_series import TableSeries
 from mmrag.corpus.readers.pdf_style import DocumentStyle, plain_title, style_of
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
 _PASSWORD_ERROR = 4
+_MAX_BOOKMARKS = 20_000
 _NO_TITLE = re.compile(
-    r"(?:untitled|microsoft word - |document\d*$|.*\.(?:docx?|dvi|indd|qxd|tex|ps|pdf|odt|xlsx?)$)", re.I
+    r"\(?(?:untitled|anonymous|unspecified)|microsoft word - |document\d*$|"
+    r".*\.(?:docx?|dvi|indd|qxd|tex|ps|pdf|odt|xlsx?)$",
+    re.I,
 )
 
 
@@ -30,8 +35,15 @@ class PdfReader:
     """Reads PDF with pdfium."""
 
     name = "pdf"
-    version = 1
-    media_types = frozenset({"application/pdf"})
+    version = 2
+    formats = (Format("application/pdf", "a PDF", (".pdf",), rb"%PDF-|(?=.{0,1019}%PDF-).*\x00"),)
+    about = (
+        About(
+            "PDF",
+            "text with its place, headings, tables also over pages, figures with captions; scans by OCR",
+            "forms and annotations; documents with a password",
+        ),
+    )
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         """Read a PDF.
@@ -94,7 +106,9 @@ def _see(document: PdfDocument, count: int, context: ReadContext) -> tuple[list[
     limit = context.limits.max_pages
     if count > limit:
         problems.append(f"Pages {limit + 1} to {count} were left out: the limit is {limit} pages.")
-    for index in range(min(count, limit)):
+    total = min(count, limit)
+    for index in range(total):
+        context.progress(index, total)
         try:
             page, scan = look(document, index, context)
         except PdfiumError:
@@ -105,10 +119,17 @@ def _see(document: PdfDocument, count: int, context: ReadContext) -> tuple[list[
         except SourceError:
             unheard.append(index + 1)
         seen.append(page)
+    context.progress(total, total)
     if broken:
         problems.append(f"{_pages(broken)} broken and could not be read.")
     if unheard:
         problems.append(f"OCR failed on {_pages(unheard).rsplit(' ', 1)[0].lower()}.")
+    cut = [page.lines.number for page in seen if page.is_cut]
+    if cut:
+        crowded = _pages(cut).replace(" is", " has").replace(" are", " have")
+        problems.append(
+            f"{crowded} more drawn parts than are looked at: tables and figures may be missing there."
+        )
     unread = [page.lines.number for page in seen if page.is_scan_unread]
     if unread:
         kind = "a scan" if len(unread) == 1 else "scans"
@@ -122,25 +143,25 @@ def _see(document: PdfDocument, count: int, context: ReadContext) -> tuple[list[
 def _assemble(
     seen: Sequence[SeenPage], style: DocumentStyle, information: dict[str, str], problems: Sequence[str]
 ) -> Reading:
-    blocks: list[Block] = []
     blobs: dict[str, Blob] = {}
     coverage: list[PageCoverage] = []
+    series = TableSeries()
     for page in seen:
         made = page_blocks(page, style, blobs)
-        shown = sum(block.kind == "figure" for block in made)
-        words = any(block.kind != "figure" for block in made)
+        series.add(made)
+        shown = sum(block.kind == "figure" for block in made.blocks)
+        words = any(block.kind != "figure" for block in made.blocks)
         read = page.role == "ocr" or any(f.ocr for f in page.figures)
         coverage.append(PageCoverage(page.lines.number, words and page.role == "body", read, shown))
-        blocks.extend(made)
     metadata: dict[str, Scalar] = {}
     author = " ".join(information.get("Author", "").split())
-    if author and author.casefold() not in ("anonymous", "unknown"):
+    if author and author.casefold().strip("()") not in ("anonymous", "unknown", "unspecified"):
         metadata["author"] = author
     if date := re.match(r"D:(\d{4})(\d\d)(\d\d)", information.get("CreationDate", "")):
         metadata["created"] = "-".join(date.groups())
     return Reading(
-        tuple(with_neighbours(blocks)),
-        title=_title(information.get("Title", ""), blocks),
+        tuple(with_neighbours(series.blocks)),
+        title=_title(information.get("Title", ""), series.blocks),
         blobs=tuple(blobs.values()),
         pages=tuple(coverage),
         problems=tuple(problems),
@@ -161,14 +182,26 @@ def _title(given: str, blocks: Sequence[Block]) -> str:
 
 
 def _outline(document: PdfDocument) -> Iterator[tuple[int, int, str]]:
-    for i, mark in enumerate(document.get_toc()):
-        if i >= 20_000:
-            return
+    """Return page, level from 1 and title of each bookmark; outlines of broken files run in circles."""
+    import pypdfium2.raw as raw
+    from pypdfium2 import PdfBookmark
+
+    waiting = [(raw.FPDFBookmark_GetFirstChild(document.raw, None), 1)]
+    seen = set[int]()
+    while waiting and len(seen) < _MAX_BOOKMARKS:
+        handle, level = waiting.pop()
+        address = ctypes.cast(handle, ctypes.c_void_p).value
+        if address is None or address in seen:
+            continue
+        seen.add(address)
+        waiting.append((raw.FPDFBookmark_GetNextSibling(document.raw, handle), level))
+        waiting.append((raw.FPDFBookmark_GetFirstChild(document.raw, handle), level + 1))
+        mark = PdfBookmark(handle, document, level)
         target = mark.get_dest()
         index = target.get_index() if target else None
         title = mark.get_title()
         if index is not None and plain_title(title):
-            yield index + 1, mark.level + 1, title
+            yield index + 1, level, title
 
 
 def _pages(numbers: Sequence[int]) -> str:

@@ -2,53 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine
 from mmrag.core.reading import Blob, Block, BlockKind
 from mmrag.core.types import Box, Locator, Page, Part
-from mmrag.corpus.readers.figures import figure_block, is_caption, ocr_part
-from mmrag.corpus.readers.paragraphs import Group, box_of, groups, text_part
-from mmrag.corpus.readers.pdf_figures import Rect
-from mmrag.corpus.readers.pdf_page import SeenFigure, SeenPage, box_within, distance
+from mmrag.corpus.readers.figures import figure_block, ocr_part
+from mmrag.corpus.readers.paragraphs import Group, box_of, groups, table_part, text_part
+from mmrag.corpus.readers.pdf_captions import is_figure_caption, matched, with_neighbours_of
+from mmrag.corpus.readers.pdf_objects import Rect
+from mmrag.corpus.readers.pdf_page import SeenFigure, SeenPage, box_within, rect_on
 from mmrag.corpus.readers.pdf_style import DocumentStyle
+from mmrag.corpus.readers.pdf_tables import Table, gap_table, rect_around
+from mmrag.corpus.split import CAPTION, HEADER_ROWS, is_table_caption
 
 
-def page_blocks(page: SeenPage, style: DocumentStyle, blobs: dict[str, Blob]) -> list[Block]:
-    """Return a page's blocks in reading order; new pictures are added to `blobs`."""
+@dataclass(frozen=True, slots=True)
+class PageBlocks:
+    """A page's blocks in reading order; `tables` are those of the blocks that are tables, by index."""
+
+    number: int
+    blocks: list[Block]
+    tables: dict[int, Table]
+
+
+def page_blocks(page: SeenPage, style: DocumentStyle, blobs: dict[str, Blob]) -> PageBlocks:
+    """Make the blocks of a page; new pictures are added to `blobs`."""
     lines = page.lines
     size = (lines.width, lines.height)
     parted: list[Group] = []
     for column in lines.columns:
         parted.extend(groups([s for s in column if not style.is_running(s, lines)]))
-    captions = _captions(parted, page.figures, lines.height)
-    placed: list[tuple[float, Block]] = []
+    captions, taken = _captions(parted, page.figures, lines.height)
+    spoken: dict[int, Part] = {}
+    # Order in the flow, top left corner, and what stands there: the corner settles an equal order.
+    placed: list[tuple[float, tuple[float, float], Block, Table | None]] = []
     for order, group in enumerate(parted):
-        figure = captions.get(order)
+        corner = (group.lines[0].y0, group.lines[0].x0)
+        if group.is_table:
+            table = gap_table([line.segments for line in group.lines], lines.rules)
+            placed.append((order, corner, _table(table, page), table))
+            continue
         part = text_part(group, lines.number, size, known=style.hyphenated, role=page.role)
         if not part.text:
             continue
-        if figure is not None:
-            placed.append((order, _figure(figure, page, blobs, replace(part, role="caption"))))
+        if order in taken:
+            spoken[order] = replace(part, role="caption")
             continue
         level = style.heading_level(group, lines.number) if page.role == "body" else 0
         kind: BlockKind = "list" if group.is_list else "paragraph"
-        kind = "heading" if level else "table" if group.is_table else kind
         place = Page(lines.number, box_of([s for line in group.lines for s in line.cells], size))
-        placed.append((order, Block(kind, place, (part,), level=level)))
-    with_caption = {id(figure) for figure in captions.values()}
-    for figure in page.figures:
-        digest = digest_bytes(figure.png)
+        placed.append((order, corner, Block("heading" if level else kind, place, (part,), level=level), None))
+    placed.extend(
+        (_order_at(parted, table.rect), _corner(table.rect), _table(table, page), table)
+        for table in lines.tables
+        if not all(style.is_running(s, lines) for s in table.segments)
+    )
+    for i, figure in enumerate(page.figures):
+        order = captions.get(i, -1)
         # A logo that many pages carry is one figure, of the first page.
-        if id(figure) not in with_caption and digest not in blobs:
-            placed.append((_order_at(parted, figure.rect), _figure(figure, page, blobs, None)))
-    placed.sort(key=lambda pair: pair[0])
-    blocks = [block for _, block in placed]
+        if order in spoken or digest_bytes(figure.png) not in blobs:
+            at = order if order in spoken else _order_at(parted, figure.rect)
+            placed.append((at, _corner(figure.rect), _figure(figure, page, blobs, spoken.get(order)), None))
+    placed = [entry for entry in sorted(placed, key=lambda entry: entry[:2]) if entry[2].parts[0].text != ""]
+    tables = {i: table for i, (_, _, _, table) in enumerate(placed) if table}
+    blocks = _with_table_captions([block for _, _, block, _ in placed], tables, size)
     if page.picture:
         blocks.append(_page_picture(page, blobs))
-    return [_turned_back(block, lines.turn) for block in blocks] if lines.turn else blocks
+    if lines.turn:
+        blocks = [_turned_back(block, lines.turn) for block in blocks]
+    return PageBlocks(lines.number, blocks, tables)
+
+
+def _table(table: Table, page: SeenPage) -> Block:
+    size = (page.lines.width, page.lines.height)
+    part = table_part(table, page.lines.number, size, page.role)
+    place = Page(page.lines.number, box_within(table.rect, size))
+    return Block("table", place, (part,), metadata={HEADER_ROWS: table.header})
+
+
+def _with_table_captions(
+    blocks: list[Block], tables: Mapping[int, Table], size: tuple[float, float]
+) -> list[Block]:
+    """Give each table the nearest caption above or below it; each caption to one table."""
+    named = {
+        i: rect_on(block.locator, size)
+        for i, block in enumerate(blocks)
+        if block.kind in ("paragraph", "heading") and is_table_caption(block.text)
+    }
+    rects = {i: table.rect for i, table in tables.items()}
+    found = matched(named, rects, size[1], below=False)
+    captions = {table: " ".join(blocks[i].text.split()) for table, i in found.items()}
+    return [
+        replace(block, metadata={**block.metadata, CAPTION: captions.get(i, "")}) if i in tables else block
+        for i, block in enumerate(blocks)
+    ]
 
 
 def _figure(figure: SeenFigure, page: SeenPage, blobs: dict[str, Blob], caption: Part | None) -> Block:
@@ -69,30 +119,18 @@ def _page_picture(page: SeenPage, blobs: dict[str, Blob]) -> Block:
     return figure_block(digest, Page(page.lines.number), ocr=page.picture_words)
 
 
-def _captions(parted: Sequence[Group], figures: Sequence[SeenFigure], height: float) -> dict[int, SeenFigure]:
-    """Give each figure the nearest caption below or above it; each caption to one figure."""
-    near = []
-    for order, group in enumerate(parted):
-        if group.is_table or not is_caption(group.text):
-            continue
-        cells = [s for line in group.lines for s in line.cells]
-        rect = (
-            min(s.x0 for s in cells),
-            min(s.y0 for s in cells),
-            max(s.x1 for s in cells),
-            max(s.y1 for s in cells),
-        )
-        for figure in figures:
-            gap = distance(rect, figure.rect, height)
-            if gap is not None:
-                near.append((gap, order, figure))
-    found: dict[int, SeenFigure] = {}
-    taken: set[int] = set()
-    for _, order, figure in sorted(near, key=lambda entry: entry[:2]):
-        if order not in found and id(figure) not in taken:
-            found[order] = figure
-            taken.add(id(figure))
-    return found
+def _captions(
+    parted: Sequence[Group], figures: Sequence[SeenFigure], height: float
+) -> tuple[dict[int, int], set[int]]:
+    """Return the group that is each figure's caption, and the groups that are one."""
+    named = {
+        order: rect_around([s for line in group.lines for s in line.cells])
+        for order, group in enumerate(parted)
+        if not group.is_table and is_figure_caption(group.text)
+    }
+    rects = {i: figure.rect for i, figure in enumerate(figures)}
+    found = matched(named, rects, height, below=True)
+    return with_neighbours_of(found, named, rects, height), set(found.values())
 
 
 def _order_at(parted: Sequence[Group], rect: Rect) -> float:
@@ -106,6 +144,10 @@ def _order_at(parted: Sequence[Group], rect: Rect) -> float:
     nearby = beside or list(enumerate(parted))
     above = [i for i, group in nearby if group.lines[-1].y1 <= middle]
     return above[-1] + 0.5 if above else nearby[0][0] - 0.5 if nearby else 0.0
+
+
+def _corner(rect: Rect) -> tuple[float, float]:
+    return rect[1], rect[0]
 
 
 def _turned_back(block: Block, turn: int) -> Block:

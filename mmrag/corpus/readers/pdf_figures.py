@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmrag.corpus.readers.pdf_text import PageFrame
+from mmrag.corpus.readers.pdf_frame import PageFrame
+from mmrag.corpus.readers.pdf_objects import Rect, Walk
+from mmrag.corpus.readers.pdf_rules import RuleCollector, Rules
 from mmrag.corpus.readers.pictures import encode_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from pypdfium2 import PdfPage
-
-Rect = tuple[float, float, float, float]
 
 _MIN_SIDE_PT = 30.0
 _MIN_SHARE = 0.01
@@ -32,7 +32,7 @@ _DRAWING_DPI = 150
 
 @dataclass(frozen=True, slots=True)
 class PageMarks:
-    """What a page shows beside text.
+    """What a page shows beside text; `cut` says that it has more than was looked at.
 
     Units:
         Points of the upright page, y down; dpi of the finest picture in each rectangle.
@@ -42,31 +42,32 @@ class PageMarks:
     drawings: tuple[Rect, ...]
     paths: int
     covered: float
+    rules: Rules
+    cut: bool
 
 
 def read_marks(page: PdfPage, frame: PageFrame) -> PageMarks:
-    """List the pictures of a page, tiles joined, and the clusters of its drawn paths."""
-    import pypdfium2.raw as raw
-
+    """List the pictures of a page, tiles joined, its ruling lines and the clusters of its drawn paths."""
     area = frame.width * frame.height
     pictures: list[tuple[Rect, float]] = []
     paths: list[Rect] = []
+    rules = RuleCollector(frame)
     count = 0
-    for seen, thing in enumerate(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH])):
-        if seen >= _MAX_OBJECTS:
-            break
-        bounds = _bounds(thing)
+    walk = Walk(page, _MAX_OBJECTS)
+    for drawn in walk:
+        bounds = drawn.bounds()
         if bounds is None:
             continue
         rect = _clip(frame.upright(*bounds), frame)
-        if rect[2] <= rect[0] or rect[3] <= rect[1]:
+        if rect[2] < rect[0] or rect[3] < rect[1]:
             continue
-        if thing.type == raw.FPDF_PAGEOBJ_PATH:
+        if drawn.is_path:
             count += 1
+            rules.take(drawn, rect)
             if _area(rect) < 0.6 * area:
                 paths.append(rect)
-        else:
-            width_px, height_px = thing.get_px_size()
+        elif rect[2] > rect[0] and rect[3] > rect[1]:
+            width_px, height_px = drawn.pixels()
             inches = max(rect[2] - rect[0], 1e-3) / 72, max(rect[3] - rect[1], 1e-3) / 72
             pictures.append((rect, max(width_px / inches[0], height_px / inches[1])))
     joined = _join([r for r, _ in pictures], _TOUCH_PT) if len(pictures) <= _MAX_JOINED else _all(pictures)
@@ -81,7 +82,8 @@ def read_marks(page: PdfPage, frame: PageFrame) -> PageMarks:
         for r, n in (_join(paths, _DRAWING_TOUCH_PT) if len(paths) <= _MAX_JOINED else [])
         if n >= _MIN_DRAWING_PATHS and _area(r) >= _MIN_DRAWING_SHARE * area
     ]
-    return PageMarks(tuple(kept[:_MAX_FIGURES]), tuple(drawings), count, covered)
+    found = rules.rules()
+    return PageMarks(tuple(kept[:_MAX_FIGURES]), tuple(drawings), count, covered, found, walk.cut)
 
 
 def cut_out(page: PdfPage, frame: PageFrame, rect: Rect, dpi: float = _DRAWING_DPI) -> bytes | None:
@@ -116,16 +118,6 @@ def is_blank(picture: Image) -> bool:
     """Whether a picture has one colour, but for specks."""
     low, high = picture.convert("L").resize((64, 64)).getextrema()
     return float(high) - float(low) < 6  # type: ignore[arg-type]
-
-
-def _bounds(thing: object) -> Rect | None:
-    from pypdfium2 import PdfiumError
-
-    try:
-        found: Rect = thing.get_bounds()  # type: ignore[attr-defined]
-    except PdfiumError:
-        return None
-    return found
 
 
 def _clip(rect: Rect, frame: PageFrame) -> Rect:

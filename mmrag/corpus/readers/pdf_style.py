@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrag.corpus.readers.layout import Segment
 from mmrag.corpus.readers.paragraphs import Group
-from mmrag.corpus.readers.pdf_text import SOFT_HYPHEN
+from mmrag.corpus.readers.pdf_chars import SOFT_HYPHEN
+from mmrag.corpus.readers.pdf_rules import Rule
+from mmrag.corpus.readers.pdf_tables import Table
 
 _HEADING_RATIO = 1.12
 _MAX_LEVELS = 4
@@ -29,7 +31,7 @@ _HYPHENATED = re.compile(r"[^\W\d_]+-[^\W\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class PageLines:
-    """A page between its reading and its blocks.
+    """A page between its reading and its blocks; `rules` are its lines from left to right.
 
     Units:
         Points of the page turned by `turn` degrees clockwise; `columns` hold segments in reading order.
@@ -40,6 +42,15 @@ class PageLines:
     height: float
     columns: tuple[tuple[Segment, ...], ...]
     turn: int = 0
+    tables: tuple[Table, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    def segments(self) -> Iterator[Segment]:
+        """Go over all text, that of tables last."""
+        for column in self.columns:
+            yield from column
+        for table in self.tables:
+            yield from table.segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def style_of(pages: Sequence[PageLines], outline: Iterable[tuple[int, int, str]]
     prose: Counter[float] = Counter()
     words: set[str] = set()
     for page in pages:
-        for segment in (s for column in page.columns for s in column):
+        for segment in page.segments():
             chars[round(segment.em * 2) / 2] += len(segment.text)
             if len(segment.text) >= _PROSE_CHARS:
                 prose[round(segment.em * 2) / 2] += len(segment.text)
@@ -135,7 +146,7 @@ def _running(pages: Sequence[PageLines]) -> dict[tuple[str, int], int]:
     seen: Counter[tuple[str, int]] = Counter()
     first: dict[tuple[str, int], int] = {}
     for page in pages:
-        keys = {_running_key(s, page) for column in page.columns for s in column if _in_margin(s, page)}
+        keys = {_running_key(s, page) for s in page.segments() if _in_margin(s, page)}
         seen.update(keys)
         for key in keys:
             first.setdefault(key, page.number)

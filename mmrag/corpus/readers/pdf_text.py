@@ -1,23 +1,22 @@
-"""Read the text layer of a PDF page as words with boxes."""
+"""Read the text layer of a PDF page as segments of words with boxes."""
 
 from __future__ import annotations
 
-import ctypes
-import math
 import re
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmrag.corpus.readers.layout import Segment
+from mmrag.corpus.readers.pdf_chars import SOFT_HYPHEN, Probe, characters, composed
+from mmrag.corpus.readers.pdf_frame import PageFrame
+from mmrag.corpus.readers.pdf_grid import GridMap
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfPage, PdfTextPage
-
-SOFT_HYPHEN = "\u00ad"
+    from pypdfium2 import PdfTextPage
 
 _WORD = re.compile(r"[^\s\x00\u200b]+")
+_LINE_END = re.compile(r"[\r\n]")
 _CLEAN = {
     0x02: SOFT_HYPHEN,
     0xFFFE: SOFT_HYPHEN,
@@ -35,215 +34,142 @@ _CLEAN = {
     0x200B: None,
     **dict.fromkeys([*range(0x02), *range(0x03, 0x09), *range(0x0E, 0x20), 0x7F]),
 }
-_BOLD_FONT = re.compile(rb"bold|black|heavy|semib|demi|-medi|cmbx|cmb\d|sfbx|ecbx|lmbx|-bd", re.IGNORECASE)
+_BAD = re.compile(r"[\ufffd\ue000-\uefff\x01\x03-\x08\x0e-\x1b]")
+_PLAIN = re.compile(r"[!-~\u00a1-\u00ac\u00ae-\u02ff]+")
+_LINE_HYPHENS = "\x02\ufffe"
 _ASCENT, _DESCENT = 0.8, 0.22
 """How far letters reach above and below the baseline, in em: the same for each word of a line,
 unlike the boxes of its letters."""
 
-_PROBED_CHARS = 60
 _SPLIT_EM = 0.8
 """A wider space between two words may part columns; `layout` decides."""
+_OVER_EM = 0.3
+"""A word whose end reaches farther over a ruling line stands in two cells."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageFrame:
-    """How a page's own coordinates turn into those in which its text stands upright.
+class _Word(NamedTuple):
+    text: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    size: float
+    bold: bool
+    line: int
+    cell: int
 
-    `turn` is how far, clockwise, the page that people see must be turned for that: 0 but for
-    tables and slides that were put sideways.
-
-    Units:
-        Points; width and height are those of the turned page; degrees.
-    """
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-    rotation: int
-    width: float
-    height: float
-    turn: int = 0
-
-    @classmethod
-    def of(cls, page: PdfPage, textpage: PdfTextPage) -> PageFrame:
-        """Read the frame of an open page."""
-        left, bottom, right, top = page.get_bbox()
-        shown = int(page.get_rotation())
-        turn = (_direction(textpage, shown) - shown) % 360
-        width, height = page.get_width(), page.get_height()
-        if turn in (90, 270):
-            width, height = height, width
-        return cls(left, bottom, right, top, (shown + turn) % 360, width, height, turn)
-
-    def upright(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
-        """Turn a rectangle of the page (y up) into one of the turned page (y down)."""
-        wide, high = self.right - self.left, self.top - self.bottom
-        if wide <= 0 or high <= 0:
-            return 0.0, 0.0, 0.0, 0.0
-        u0, u1 = (x0 - self.left) / wide, (x1 - self.left) / wide
-        v0, v1 = (y0 - self.bottom) / high, (y1 - self.bottom) / high
-        corners = {
-            0: (u0, 1 - v1, u1, 1 - v0),
-            90: (v0, u0, v1, u1),
-            180: (1 - u1, v0, 1 - u0, v1),
-            270: (1 - v1, 1 - u1, 1 - v0, 1 - u0),
-        }[self.rotation % 360]
-        return (
-            corners[0] * self.width,
-            corners[1] * self.height,
-            corners[2] * self.width,
-            corners[3] * self.height,
-        )
+    @property
+    def em(self) -> float:
+        return self.size or (self.y1 - self.y0) * 0.8
 
 
-@dataclass(frozen=True, slots=True)
 class TextLayer:
-    """The words of a page; `bad` is the share of characters that mean nothing."""
+    """The words of an open page; `bad` is the share of its `chars` that mean nothing."""
 
-    segments: tuple[Segment, ...]
-    chars: int
-    bad: float
-
-
-def read_text_layer(page: PdfPage, textpage: PdfTextPage, frame: PageFrame) -> TextLayer:
-    """Return the words of a page, joined to segments where they stand close."""
-    text = _characters(textpage)
-    probe = _Probe(textpage)
-    words: list[tuple[str, Segment]] = []
-    line = -1
-    before = 0
-    chars = bad = 0
-    lines: list[int] = []
-    for match in _WORD.finditer(text):
-        start, end = match.span()
-        if line < 0 or "\n" in text[before:start] or "\r" in text[before:start]:
-            line += 1
-        before = end
-        raw = match.group()
-        chars += len(raw)
-        bad += sum(map(_is_bad, raw))
-        for a, b in probe.pieces(raw, start):
-            word = text[a:b].translate(_CLEAN)
-            if word and (segment := probe.segment(word, a, b - 1, frame)):
-                words.append((word, segment))
-                lines.append(line)
-                if word.endswith(SOFT_HYPHEN):
+    def __init__(self, textpage: PdfTextPage, frame: PageFrame) -> None:
+        raw = characters(textpage)
+        self._probe = Probe(textpage)
+        self._frame = frame
+        self._text = composed(raw, self._probe)
+        self._words: list[tuple[_Word, int, int]] = []
+        self.chars = 0
+        line = -1
+        before = 0
+        text = self._text
+        for match in _WORD.finditer(text):
+            start, end = match.span()
+            if line < 0 or _LINE_END.search(text, before, start):
+                line += 1
+            before = end
+            self.chars += end - start
+            for a, b in _pieces(text, start, end):
+                word = _word(self._probe, frame, text[a:b], a, line)
+                if word:
+                    self._words.append((word, a, b))
+                if text[b - 1] in _LINE_HYPHENS:
                     line += 1
-    joined = _join([segment for _, segment in words], lines)
-    return TextLayer(tuple(joined), chars, bad / chars if chars else 0.0)
+        self.bad = len(_BAD.findall(raw)) / self.chars if self.chars else 0.0
+
+    def middles(self) -> Iterator[tuple[float, float, int]]:
+        """Go over the words: the x and y of the middle and the number of characters of each."""
+        for word, a, b in self._words:
+            yield (word.x0 + word.x1) / 2, (word.y0 + word.y1) / 2, b - a
+
+    def segments(self, grids: GridMap) -> list[Segment]:
+        """Return the words, joined where they stand close and in one cell of the `grids` of tables."""
+        if not grids:
+            return _joined([word for word, _, _ in self._words])
+        return _joined([piece for word, a, b in self._words for piece in self._in_cells(word, a, b, grids)])
+
+    def _in_cells(self, word: _Word, first: int, end: int, grids: GridMap) -> list[_Word]:
+        """Say in which cell a word stands; one that runs over ruling lines is cut there."""
+        middle = (word.y0 + word.y1) / 2
+        slack = _OVER_EM * word.size
+        fences = grids.fences(word.x0 + slack, word.x1 - slack, middle) if end - first > 1 else []
+        pieces = [word]
+        if fences:
+            runs: dict[int, list[tuple[str, float, float]]] = {}
+            for i in range(first, end):
+                if box := self._probe.box(i):
+                    x0, _, x1, _ = self._frame.upright(*box)
+                    run = sum(x < (x0 + x1) / 2 for x in fences)
+                    runs.setdefault(run, []).append((self._text[i].translate(_CLEAN), x0, x1))
+            pieces = [
+                word._replace(
+                    text="".join(char for char, _, _ in run),
+                    x0=min(x0 for _, x0, _ in run),
+                    x1=max(x1 for _, _, x1 in run),
+                )
+                for run in runs.values()
+            ]
+        return [w._replace(cell=grids.cell_at((w.x0 + w.x1) / 2, middle)) for w in pieces]
 
 
-class _Probe:
-    """Asks pdfium about single characters; reuses its buffers, which halves the time."""
-
-    def __init__(self, textpage: PdfTextPage) -> None:
-        import pypdfium2.raw as raw
-
-        self._raw = raw
-        self._page = textpage.raw
-        self._box = raw.FS_RECTF()
-        self._matrix = raw.FS_MATRIX()
-        self._x, self._y = ctypes.c_double(), ctypes.c_double()
-        self._name = ctypes.create_string_buffer(128)
-        self._flags = ctypes.c_int()
-
-    def pieces(self, word: str, start: int) -> list[tuple[int, int]]:
-        """Cut a word behind hyphens that pdfium marks as line ends: it glues the next line to them."""
-        cuts = [start]
-        cuts.extend(start + i + 1 for i, c in enumerate(word[:-1]) if c in "\x02\ufffe")
-        cuts.append(start + len(word))
-        return list(pairwise(cuts))
-
-    def segment(self, word: str, first: int, last: int, frame: PageFrame) -> Segment | None:
-        raw, box, matrix = self._raw, self._box, self._matrix
-        if not raw.FPDFText_GetLooseCharBox(self._page, first, box):
-            return None
-        left, bottom, right, top = box.left, box.bottom, box.right, box.top
-        if raw.FPDFText_GetLooseCharBox(self._page, last, box):
-            left, right = min(left, box.left), max(right, box.right)
-            bottom, top = min(bottom, box.bottom), max(top, box.top)
-        size = raw.FPDFText_GetFontSize(self._page, first)
-        angle = frame.rotation
-        if raw.FPDFText_GetMatrix(self._page, first, matrix):
-            size *= math.hypot(matrix.c, matrix.d) or 1.0
-            across, up = abs(matrix.a), abs(matrix.b)
-            if min(across, up) > 0.1 * max(across, up):
-                return None  # slanted: a watermark, and its boxes would cover the page's lines
-            angle = _angle(matrix.a, matrix.b)
-        is_level = angle == frame.rotation and size > 0
-        if is_level and raw.FPDFText_GetCharOrigin(self._page, first, self._x, self._y):
-            above, below = _ASCENT * size, _DESCENT * size
-            x, y = self._x.value, self._y.value
-            if angle == 0:
-                bottom, top = y - below, y + above
-            elif angle == 90:
-                left, right = x - above, x + below
-            elif angle == 180:
-                bottom, top = y - above, y + below
-            else:
-                left, right = x - below, x + above
-        x0, y0, x1, y1 = frame.upright(left, bottom, right, top)
-        if x1 <= 0 or y1 <= 0 or x0 >= frame.width or y0 >= frame.height:
-            return None  # outside of what the page shows
-        return Segment(word, x0, y0, x1, y1, size, self._bold(first))
-
-    def _bold(self, char: int) -> bool:
-        raw = self._raw
-        if raw.FPDFText_GetFontWeight(self._page, char) >= 600:
-            return True
-        if raw.FPDFText_GetFontInfo(self._page, char, self._name, len(self._name), self._flags) <= 0:
-            return False
-        return _BOLD_FONT.search(self._name.value) is not None
+def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a word behind hyphens that pdfium marks as line ends: it glues the next line to them."""
+    cuts = [start]
+    if "\x02" in text[start:end] or "\ufffe" in text[start:end]:
+        cuts.extend(i + 1 for i in range(start, end - 1) if text[i] in _LINE_HYPHENS)
+    cuts.append(end)
+    return list(pairwise(cuts))
 
 
-def _angle(a: float, b: float) -> int:
-    """Return the direction of writing of a text matrix, anticlockwise, to the next right angle."""
-    return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360
+def _word(probe: Probe, frame: PageFrame, raw: str, first: int, line: int) -> _Word | None:
+    """Return a word with its box; None if it is slanted or outside of what the page shows."""
+    text = raw if _PLAIN.fullmatch(raw) else raw.translate(_CLEAN)
+    box = probe.box(first) if text else None
+    if box is None:
+        return None
+    left, bottom, right, top = box
+    kind = probe.type(first, box)
+    if kind.angle is None:
+        return None  # slanted: a watermark, and its boxes would cover the page's lines
+    end = probe.box(first + len(raw) - 1) if len(raw) > 1 else None
+    if end:
+        left, right = min(left, end[0]), max(right, end[2])
+        bottom, top = min(bottom, end[1]), max(top, end[3])
+    if kind.angle == frame.rotation and kind.size > 0:
+        above, below = _ASCENT * kind.size, _DESCENT * kind.size
+        x, y = box[0] + kind.baseline[0], box[1] + kind.baseline[1]
+        if kind.angle == 0:
+            bottom, top = y - below, y + above
+        elif kind.angle == 90:
+            left, right = x - above, x + below
+        elif kind.angle == 180:
+            bottom, top = y - above, y + below
+        else:
+            left, right = x - below, x + above
+    x0, y0, x1, y1 = frame.upright(left, bottom, right, top)
+    if x1 <= 0 or y1 <= 0 or x0 >= frame.width or y0 >= frame.height:
+        return None
+    return _Word(text, x0, y0, x1, y1, kind.size, kind.bold, line, 0)
 
 
-def _direction(textpage: PdfTextPage, default: int) -> int:
-    """Return the direction in which most of a page is written, in its own coordinates."""
-    import pypdfium2.raw as raw
-
-    count = max(raw.FPDFText_CountChars(textpage), 0)
-    matrix = raw.FS_MATRIX()
-    seen: Counter[int] = Counter()
-    for i in range(0, count, max(count // _PROBED_CHARS, 1)):
-        if raw.FPDFText_GetMatrix(textpage, i, matrix) and not raw.FPDFText_IsGenerated(textpage, i):
-            seen[_angle(matrix.a, matrix.b)] += 1
-    best, votes = seen.most_common(1)[0] if seen else (default, 0)
-    return best if votes > 0.6 * seen.total() else default
-
-
-def _characters(textpage: PdfTextPage) -> str:
-    """Return the page's text so that position i is pdfium's character i."""
-    import pypdfium2.raw as raw
-
-    count = max(raw.FPDFText_CountChars(textpage), 0)
-    buffer = (ctypes.c_ushort * (count + 1))()
-    written = raw.FPDFText_GetText(textpage, 0, count, buffer)
-    if written == count + 1:
-        text = bytes(buffer)[:-2].decode("utf-16-le", "replace")
-        if len(text) == count:
-            return text
-    return "".join(_char(raw.FPDFText_GetUnicode(textpage, i)) for i in range(count))
-
-
-def _char(code: int) -> str:
-    return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\x00"
-
-
-def _is_bad(char: str) -> bool:
-    code = ord(char)
-    return code == 0xFFFD or 0xE000 <= code < 0xF000 or code < 0x02 or 0x02 < code < 0x20
-
-
-def _join(words: list[Segment], lines: list[int]) -> list[Segment]:
+def _joined(words: list[_Word]) -> list[Segment]:
     found: list[Segment] = []
-    group: list[Segment] = []
-    for i, word in enumerate(words):
-        if group and (lines[i] != lines[i - 1] or not _close(group[-1], word)):
+    group: list[_Word] = []
+    for word in words:
+        if group and not _close(group[-1], word):
             found.append(_merge(group))
             group = []
         group.append(word)
@@ -252,23 +178,28 @@ def _join(words: list[Segment], lines: list[int]) -> list[Segment]:
     return found
 
 
-def _close(a: Segment, b: Segment) -> bool:
-    gap = b.x0 - a.x1
+def _close(a: _Word, b: _Word) -> bool:
+    if a.line != b.line or a.cell != b.cell:
+        return False
+    if not -0.5 * a.em < b.x0 - a.x1 < _SPLIT_EM * max(a.em, b.em):
+        return False
     overlap = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return -0.5 * a.em < gap < _SPLIT_EM * max(a.em, b.em) and overlap > 0.3 * min(a.y1 - a.y0, b.y1 - b.y0)
+    return overlap > 0.3 * min(a.y1 - a.y0, b.y1 - b.y0)
 
 
-def _merge(group: list[Segment]) -> Segment:
+def _merge(group: list[_Word]) -> Segment:
+    first = group[0]
     if len(group) == 1:
-        return group[0]
-    chars = sum(len(s.text) for s in group)
+        return Segment(*first[:7], cell=first.cell)
+    chars = sum(len(w.text) for w in group)
     return Segment(
-        " ".join(s.text for s in group),
-        min(s.x0 for s in group),
-        min(s.y0 for s in group),
-        max(s.x1 for s in group),
-        max(s.y1 for s in group),
+        " ".join([w.text for w in group]),
+        min([w.x0 for w in group]),
+        min([w.y0 for w in group]),
+        max([w.x1 for w in group]),
+        max([w.y1 for w in group]),
         # The size of most letters: a footnote mark does not make a line small.
-        max(group, key=lambda s: len(s.text)).size,
-        sum(len(s.text) for s in group if s.bold) > 0.6 * chars,
+        max(group, key=lambda w: len(w.text)).size,
+        sum([len(w.text) for w in group if w.bold]) > 0.6 * chars,
+        cell=first.cell,
     )

@@ -6,7 +6,7 @@ import pytest
 from mmrag.core.errors import ConfigError
 from mmrag.core.protocols import Splitter
 from mmrag.core.reading import Block, BlockKind, Reading
-from mmrag.core.types import Box, Item, Page, Part, Place, Source, SourceId, Span
+from mmrag.core.types import Box, Cells, Item, Page, Part, Place, Source, SourceId, Span
 from mmrag.corpus.split import PassageOptions, PassageSplitter
 
 SOURCE = Source(SourceId("a.md"), "0" * 64, 1, "text/markdown")
@@ -175,6 +175,59 @@ def test_pieces_of_a_table_stand_under_its_caption() -> None:
     assert {item.metadata["heading"] for item in pieces} == {"Faults > Table 7: Error codes"}
     (other, *_) = split([block("No caption at all."), block(rows, "table")])[1:]
     assert "heading" not in other.metadata
+
+
+def table_of(rows: Sequence[str], page: int, **metadata: str | int) -> Block:
+    """A table whose first row stands at the top of page 1, the others on `page`."""
+    places, start = [], 0
+    for i, row in enumerate(rows):
+        where = Page(page if i else 1, Box(0.1, i / 256, 0.9, (i + 1) / 256))
+        places.append(Place(start, start + len(row), where))
+        start += len(row) + 1
+    part = Part("text", text="\n".join(rows), places=tuple(places))
+    return Block("table", Page(page, Box(0.1, 0.0, 0.9, len(rows) / 256)), (part,), metadata=metadata)
+
+
+def test_pieces_of_a_table_say_which_rows_they_hold() -> None:
+    rows = ["Code | Meaning", *(f"E{i} | trouble {i}" for i in range(1, 101))]
+    items = split([block("\n".join(rows), "table")], max_tokens=100)
+    for item in items:
+        first, *_, last = [row.split(" ")[0][1:] for row in item.text.split("\n")[1:]]
+        assert item.metadata["rows"] == f"{first}-{last}"
+    assert items[-1].metadata["rows"].endswith("-100")  # type: ignore[union-attr]
+    (whole,) = split([block("\n".join(rows[:20]), "table")])
+    assert "rows" not in whole.metadata
+
+
+def test_rows_of_sheets_need_no_other_address() -> None:
+    text = "\n".join(["Code | Meaning", *(f"E{i} | trouble {i}" for i in range(1, 101))])
+    places = (Place(0, len(text), Cells("Codes", 1, 101)),)
+    sheet = Block("table", Cells("Codes", 1, 101), (Part("text", text=text, places=places),))
+    assert all("rows" not in item.metadata for item in split([sheet]))
+
+
+@pytest.mark.parametrize("count_of_rows", [10, 100])
+def test_a_table_that_goes_on_counts_on_and_stands_on_its_own_page(count_of_rows: int) -> None:
+    rows = ["Code | Meaning", *(f"E{i} | trouble {i}" for i in range(41, 41 + count_of_rows))]
+    table = table_of(rows, 2, first_row=41, caption="Table 7: Error codes")
+    items = split([block("See the next page.", page=1), table], max_tokens=300)
+    own = items[1:]
+    assert str(own[0].metadata["rows"]).startswith("41-")
+    assert str(own[-1].metadata["rows"]).endswith(f"-{40 + count_of_rows}")
+    assert {item.metadata["heading"] for item in own} == {"Table 7: Error codes"}
+    for item in own:
+        assert isinstance(item.locator, Page)
+        assert item.locator.number == 2
+        assert item.parts[0].places[0].locator == Page(1, Box(0.1, 0.0, 0.9, 1 / 256))
+        assert not {"caption", "first_row"} & set(item.metadata)
+
+
+def test_the_caption_that_a_reader_found_is_not_guessed_again() -> None:
+    rows = [f"part {i} | {i} EUR" for i in range(100)]
+    above = block("Table 1: What stands above", page=2)
+    pieces = split([above, table_of(rows, 2, caption="")])[1:]
+    assert pieces
+    assert all("heading" not in item.metadata for item in pieces)
 
 
 def test_a_table_without_header_repeats_none() -> None:
