@@ -121,6 +121,10 @@ class ExactIndex:
                 found.append(best(rows[real], scores[real], k))
         return matches(found, k)
 
+    def rows(self) -> Rows:
+        """Return the rows that it holds, sorted."""
+        return self._settled().rows
+
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder and sync it to disk."""
         snapshot = self._settled()

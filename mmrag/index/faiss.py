@@ -159,6 +159,21 @@ class FaissIndex:
             todo, depth = np.array([i for i in todo if found[i] is None], np.int64), depth * 4
         return matches([one for one in found if one is not None], k)
 
+    def rows(self) -> Rows:
+        """Return the rows that it holds, sorted."""
+        if self._index is None:
+            return np.empty(0, np.int64)
+        if self.options.kind == "flat":
+            found = self._faiss.vector_to_array(self._index.id_map)
+        else:
+            lists = self._index.invlists
+            sizes = [lists.list_size(i) for i in range(lists.nlist)]
+            found = np.concatenate(
+                [self._faiss.rev_swig_ptr(lists.get_ids(i), n).copy() for i, n in enumerate(sizes) if n]
+                or [np.empty(0, np.int64)]
+            )
+        return np.sort(found).astype(np.int64)
+
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder and sync it to disk."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -186,6 +186,30 @@ class LexicalIndex:
         )
         return np.log1p((count - seen + 0.5) / (seen + 0.5)).astype(np.float32)
 
+    def rows(self) -> Rows:
+        """Return the rows that it holds, sorted."""
+        searcher = self._index.searcher()
+        if not searcher.num_docs:
+            return np.empty(0, np.int64)
+        hits = searcher.search(tantivy.Query.all_query(), searcher.num_docs, count=False).hits
+        rows = searcher.fast_field_values(ROW, [address for _, address in hits])
+        return np.sort(np.array(rows, np.int64))
+
+    def row_with(self, term: str) -> int | None:
+        """Return a row that holds a term, as `analyze` gives it; None if the index does not know it."""
+        searcher = self._index.searcher()
+        each = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, name, term)) for name in FIELDS]
+        hits = searcher.search(tantivy.Query.boolean_query(each), 1, count=False).hits
+        rows = np.array(searcher.fast_field_values(ROW, [address for _, address in hits]), np.int64)
+        return int(rows[0]) if len(rows) else None
+
+    def has_removed(self) -> bool:
+        """Whether its files still hold words of rows that were removed."""
+        segments = (
+            json.loads((self._folder / "meta.json").read_text("utf-8"))["segments"] if self._folder else []
+        )
+        return any(segment.get("deletes") for segment in segments)
+
     def analyze(self, text: str) -> list[str]:
         """Return the terms that the index keeps of a text, in order."""
         return self.analyzer.terms(text)

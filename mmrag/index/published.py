@@ -44,17 +44,27 @@ class IndexOptions(Protocol):
         ...
 
 
-def publish(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int) -> None:
-    """Bring the derived indexes on disk up to the store's generation; call it as the writer."""
-    if (stamp := _stamp(lexical)) is not None:
-        _publish_lexical(store, lexical, stamp)
-    if (stamp := _stamp(dense)) is not None:
-        _publish_dense(store, dense, {**store.identity, **stamp}, dim)
+def publish(
+    store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int, *, anew: bool = False
+) -> None:
+    """Bring the derived indexes on disk up to the store's generation; call it as the writer.
+
+    Args:
+        store: The store.
+        dense: Options of the index over vectors; one without an identity is not kept on disk.
+        lexical: Options of the index over words.
+        dim: The length of a vector.
+        anew: Build from all rows, also what is published already; readers keep that until then.
+    """
+    if (stamp := stamp_of(lexical)) is not None:
+        _publish_lexical(store, lexical, stamp, anew=anew)
+    if (stamp := stamp_of(dense)) is not None:
+        _publish_dense(store, dense, {**store.identity, **stamp}, dim, anew=anew)
 
 
 def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
     """Open the published lexical index; rows newer than it are indexed in memory beside it."""
-    published = _usable(store, LEXICAL, _stamp(options))
+    published = _usable(store, LEXICAL, stamp_of(options))
     if published is None or _is_damaged(options.open, published):
         whole = options.open(None)
         _add(whole, store, store.rows())
@@ -70,7 +80,7 @@ def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
 
 def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
     """Open the published dense index and add what is newer, or build it over the stored vectors."""
-    stamp = _stamp(options)
+    stamp = stamp_of(options)
     published = None if stamp is None else _usable(store, DENSE, {**store.identity, **stamp})
     if published is None or _is_damaged(options.load, published):
         return _built(store, options, dim)
@@ -79,14 +89,18 @@ def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
     return index
 
 
-def _stamp(options: object) -> Mapping[str, str] | None:
+def stamp_of(options: object) -> Mapping[str, str] | None:
+    """Return what an index's files depend on; None for an index that is not kept on disk."""
     stamp: Mapping[str, str] | None = getattr(options, "identity", None)
     return stamp
 
 
 def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived | None:
     published = store.derived(name) if stamp is not None else None
-    return published if published is not None and published.stamp == stamp else None
+    if published is None or published.stamp != stamp:
+        return None
+    # What was removed before the horizon is not known any more, or must leave no trace.
+    return published if published.generation >= store.horizon else None
 
 
 def _is_damaged(load: Callable[[Path], object], published: Derived) -> bool:
@@ -104,9 +118,12 @@ def _base(store: Store, name: str, stamp: Mapping[str, str], generation: int) ->
     return old if old is not None and old.generation <= generation else None
 
 
-def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str, str]) -> None:
+def _publish_lexical(
+    store: Store, options: TextIndexOptions, stamp: Mapping[str, str], *, anew: bool
+) -> None:
+    # The generation is asked for first: if `forget` comes in between, the store refuses the index.
     generation = store.generation
-    old = _base(store, LEXICAL, stamp, generation)
+    old = None if anew else _base(store, LEXICAL, stamp, generation)
     if old is not None and _is_damaged(options.open, old):
         old = None
     if old is not None and old.generation == generation:
@@ -116,8 +133,10 @@ def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str
         if old is not None:
             _link_tree(old.path, folder)
         index = options.open(folder)
-        added, removed = store.changes(old.generation if old is not None else 0)
-        if old is not None:
+        if old is None:
+            added = store.rows()
+        else:
+            added, removed = store.changes(old.generation)
             index.remove(removed)
         _add(index, store, added)
         index.commit()
@@ -125,9 +144,11 @@ def _publish_lexical(store: Store, options: TextIndexOptions, stamp: Mapping[str
     store.publish(LEXICAL, stamp, generation, build)
 
 
-def _publish_dense(store: Store, options: IndexOptions, stamp: Mapping[str, str], dim: int) -> None:
+def _publish_dense(
+    store: Store, options: IndexOptions, stamp: Mapping[str, str], dim: int, *, anew: bool
+) -> None:
     generation = store.generation
-    old = _base(store, DENSE, stamp, generation)
+    old = None if anew else _base(store, DENSE, stamp, generation)
     if old is not None and _is_damaged(options.load, old):
         old = None
     if old is not None and old.generation == generation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,15 +25,16 @@ _LIVE = """
 def worth_compacting(db: sqlite3.Connection, *, removed: bool) -> bool:
     """Tell whether `compact` would do anything; costs next to nothing if nothing was removed."""
     (small,) = db.execute("SELECT count(*) FROM segments WHERE size < ?", (_SMALL_BYTES,)).fetchone()
-    return small > _MAX_SMALL or (removed and bool(_chosen(db)))
+    return small > _MAX_SMALL or (removed and bool(worn_segments(db)))
 
 
-def compact(db: sqlite3.Connection, writer: SegmentWriter, reader: SegmentReader) -> None:
-    """Move living vectors out of the worst segments and forget these, in the current transaction.
+def compact(
+    db: sqlite3.Connection, writer: SegmentWriter, reader: SegmentReader, chosen: Sequence[int]
+) -> None:
+    """Move living vectors out of segments and forget these, in the current transaction.
 
     The files stay until `remove_segments` finds that nobody is about to read them.
     """
-    chosen = _chosen(db)
     marks = ", ".join("?" * len(chosen))
     # In the order of rows: those that are read together then lie together.
     living = db.execute(
@@ -49,8 +51,20 @@ def compact(db: sqlite3.Connection, writer: SegmentWriter, reader: SegmentReader
     db.execute(f"DELETE FROM segments WHERE number IN ({marks})", chosen)
 
 
-def _chosen(db: sqlite3.Connection) -> list[int]:
+def worn_segments(db: sqlite3.Connection) -> list[int]:
+    """Return the segments that are worth the work."""
     found = db.execute(_LIVE).fetchall()
     small = [number for number, _, size, _ in found if size < _SMALL_BYTES]
     worn = [number for number, vectors, _, live in found if live < _LIVE_SHARE * vectors]
     return sorted({*worn, *(small if len(small) > _MAX_SMALL else [])})
+
+
+def segments_with_dead(db: sqlite3.Connection) -> list[int]:
+    """Return the segments that hold a vector which no item has."""
+    return [number for number, vectors, _, live in db.execute(_LIVE) if live < vectors]
+
+
+def small_segments(db: sqlite3.Connection) -> list[int]:
+    """Return the segments that can be joined; none when there is only one."""
+    found = db.execute("SELECT number FROM segments WHERE size < ?", (_SMALL_BYTES,)).fetchall()
+    return [number for (number,) in found] if len(found) > 1 else []

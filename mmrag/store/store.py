@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from mmrag.core.errors import IdentityMismatch, StoreError
+from mmrag.core.errors import IdentityMismatch, OutOfSpace, StoreError
 from mmrag.core.filters import Filter
 from mmrag.core.identity import differences
 from mmrag.core.protocols import Rows
@@ -23,12 +22,18 @@ from mmrag.core.types import Embeddings, Item, SourceId
 from mmrag.store import catalog
 from mmrag.store.blobs import Blobs
 from mmrag.store.codec import unpack_item, unpack_strings
+from mmrag.store.connections import Readers, connect, errors_named
+from mmrag.store.create import catalog_in_memory, create_catalog, empty_catalog, refuse_foreign
 from mmrag.store.derived import Shelf
 from mmrag.store.disk import permission_checked
+from mmrag.store.erase import finish_forgetting
 from mmrag.store.filter_sql import filter_sql
 from mmrag.store.lock import writer_lock
-from mmrag.store.records import Derived, SourceRecord
-from mmrag.store.vectors import Placements, SegmentReader, remove_segments
+from mmrag.store.migrate import migrate
+from mmrag.store.records import CompactReport, Derived, SourceRecord
+from mmrag.store.schema import FORMAT, stored_format
+from mmrag.store.tidy import compact_store, sweep
+from mmrag.store.vectors import Placements, SegmentReader
 from mmrag.store.writer import Writer
 
 
@@ -39,10 +44,14 @@ class Store:
     state, and calls inside `snapshot` see the same one.
     """
 
-    def __init__(self, path: Path, rebuild: str) -> None:
+    def __init__(
+        self, path: Path, rebuild: str, connect: Callable[[], sqlite3.Connection] | None = None
+    ) -> None:
         self.path = path
-        self._rebuild = rebuild
-        self._readers = catalog.Readers(_catalog(path), rebuild)
+        self.rebuild_command = rebuild
+        """The command that makes the store anew."""
+        self._passing = connect is not None
+        self._readers = Readers(_catalog(path), rebuild, connect)
         self._segments = SegmentReader(path / "vectors", rebuild)
         self._blobs = Blobs(path / "blobs", path / "tmp")
         self._shelf = Shelf(path / "derived")
@@ -68,13 +77,13 @@ class Store:
             Locked: Another writer is at work.
         """
         with permission_checked(path):
-            _refuse_foreign(path)
+            refuse_foreign(path)
         rebuild = _rebuild_command(path)
-        with writer_lock(path / "lock"), catalog.errors_named(_catalog(path), rebuild):
+        with writer_lock(path / "lock"), errors_named(_catalog(path), rebuild):
             if not cls.exists(path):
-                catalog.create_catalog(_catalog(path), identity)
+                create_catalog(_catalog(path), identity)
             elif replace:
-                catalog.empty_catalog(_catalog(path), identity)
+                empty_catalog(_catalog(path), identity)
             else:
                 raise StoreError(f"There is a store at {path} already.", fix=f"Run: {rebuild}")
         if not (path / ".gitignore").exists():
@@ -84,7 +93,7 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, identity: Mapping[str, str] | None = None, fix: str | None = None) -> Store:
-        """Open a store.
+        """Open a store; one of an older format is brought to this one first.
 
         Args:
             path: Its folder.
@@ -94,7 +103,7 @@ class Store:
         Raises:
             StoreError: There is none.
             IdentityMismatch: It was built with another embedder.
-            NeedsMigration: It has another format.
+            NeedsMigration: It has an older format and cannot be brought to this one now, or a newer one.
             Damaged: Its catalog cannot be read.
         """
         rebuild = fix or _rebuild_command(path)
@@ -103,7 +112,9 @@ class Store:
         store = cls(path, rebuild)
         try:
             with store._readers.use() as db:
-                catalog.check_format(db, _catalog(path), rebuild)
+                format = stored_format(db, _catalog(path), rebuild)
+            if format < FORMAT:
+                migrate(path, rebuild)
             wrong = differences(store.identity, identity) if identity is not None else []
             if wrong:
                 raise IdentityMismatch(
@@ -114,6 +125,11 @@ class Store:
             store.close()
             raise
         return store
+
+    @classmethod
+    def empty(cls, path: Path, *, identity: Mapping[str, str]) -> Store:
+        """Return what a store that is not there yet would show: it can be read, and nothing is written."""
+        return cls(path, _rebuild_command(path), lambda: catalog_in_memory(identity))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -128,8 +144,14 @@ class Store:
             return catalog.generation(db)
 
     @property
+    def horizon(self) -> int:
+        """The generation since which removals are known: an older derived index must be built anew."""
+        with self._readers.use() as db:
+            return catalog.horizon(db)
+
+    @property
     def root(self) -> str:
-        """The digest of what is indexed: equal roots mean equal sources, items and vector keys."""
+        """The digest of what is indexed: equal roots mean equal sources, items and vectors."""
         with self._readers.snapshot(), self._readers.use() as db:
             return catalog.root(db)
 
@@ -188,8 +210,17 @@ class Store:
             return {row: unpack_item(id, source, body) for row, id, source, body in found}
 
     def changes(self, since_generation: int) -> tuple[Rows, Rows]:
-        """Return the rows added and removed since a generation: what a derived index has to catch up on."""
+        """Return the rows added and removed since a generation: what a derived index has to catch up on.
+
+        Raises:
+            StoreError: Removals since then are not known any more: the generation is before `horizon`.
+        """
         with self._readers.snapshot(), self._readers.use() as db:
+            if since_generation < catalog.horizon(db):
+                raise StoreError(
+                    f"What was removed since generation {since_generation} is not known any more.",
+                    fix="Build the index anew from all rows.",
+                )
             added = catalog.fetch_rows(db, "SELECT row FROM items WHERE added > ?", (since_generation,))
             removed = catalog.fetch_rows(
                 db,
@@ -238,8 +269,19 @@ class Store:
 
         Raises:
             OutOfSpace: The published one stays.
+            StoreError: Its generation is before `horizon`: what has been forgotten might be in it.
         """
-        return self._shelf.publish(name, stamp, generation, build)
+
+        def build_known(folder: Path) -> None:
+            # Inside the builders' lock, which `forget` takes after it has set the horizon.
+            if generation < self.horizon:
+                raise StoreError(
+                    f"The index {name} was to cover generation {generation}, before what has been forgotten.",
+                    fix="Run the command again.",
+                )
+            build(folder)
+
+        return self._shelf.publish(name, stamp, generation, build_known)
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -248,16 +290,54 @@ class Store:
         Raises:
             Locked: There is another writer; the message names it.
         """
-        errors = catalog.errors_named(_catalog(self.path), self._rebuild)
-        with writer_lock(self.path / "lock") as untidy, errors:
-            db = catalog.connect(_catalog(self.path), write=True)
-            try:
-                self._sweep(db, all=untidy)
-                writer = Writer(db, self.path, self._rebuild)
-                yield writer
-                writer.finish()
-            finally:
-                db.close()
+        with self.exclusive() as db:
+            writer = Writer(db, self.path, self.rebuild_command)
+            yield writer
+            writer.finish()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[sqlite3.Connection]:
+        """Hold the writer's lock with a connection that may write: for maintenance, tidied up first.
+
+        Raises:
+            Locked: There is a writer.
+            StoreError: The store is only a view of one that is not there.
+        """
+        if self._passing:
+            raise StoreError(f"There is no store at {self.path}.", fix="Make one with Store.create.")
+        errors = errors_named(_catalog(self.path), self.rebuild_command)
+        with (
+            writer_lock(self.path / "lock") as untidy,
+            errors,
+            closing(connect(_catalog(self.path), write=True)) as db,
+        ):
+            # A newer mmrag may have brought the store to its own format since it was opened.
+            stored_format(db, _catalog(self.path), self.rebuild_command)
+            sweep(db, self.path, all=untidy)
+            # It takes room to give some back: on a full disk, other work goes first.
+            with suppress(OutOfSpace), errors_named(_catalog(self.path), self.rebuild_command):
+                finish_forgetting(db, self.path, self.rebuild_command)
+            yield db
+
+    def compact(self) -> CompactReport:
+        """Make the store as small as what it holds; readers go on meanwhile.
+
+        Raises:
+            Locked: There is a writer.
+            OutOfSpace: It takes as much room again as the catalog has.
+        """
+        with self.exclusive() as db:
+            return compact_store(db, self.path, self.rebuild_command)
+
+    def let_go(self) -> None:
+        """Drop the maps of vectors that this object keeps; arrays that were handed out stay valid."""
+        self._segments.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection that reads, in this thread's snapshot: for the other files of this room."""
+        with self._readers.use() as db:
+            yield db
 
     def close(self) -> None:
         """Close the catalog; embeddings that were handed out stay valid."""
@@ -290,39 +370,9 @@ class Store:
             )
         return Placements(table[places, 1], table[places, 2], table[places, 3]), dim
 
-    def _sweep(self, db: sqlite3.Connection, *, all: bool) -> None:
-        """Remove what earlier writers left, or had to leave to their readers."""
-        segments = db.execute("SELECT number FROM segments").fetchall()
-        remove_segments(self.path / "vectors", (number for (number,) in segments))
-        self._shelf.sweep()
-        if all:
-            shutil.rmtree(self.path / "tmp", ignore_errors=True)
-            used = {digest for (digest,) in db.execute("SELECT DISTINCT digest FROM blobs")}
-            for digest in set(self._blobs.digests()) - used:
-                self._blobs.delete(digest)
-
 
 def _catalog(path: Path) -> Path:
     return path / "catalog.db"
-
-
-_OWN_NAMES = frozenset({"blobs", "catalog", "derived", "lock", "reading", "tmp", "vectors"})
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a folder with files that no store makes: a store deletes what it does not know."""
-    if not path.is_dir():
-        return
-    foreign = sorted(
-        entry.name
-        for entry in path.iterdir()
-        if not entry.name.startswith(".") and entry.name.partition(".")[0] not in _OWN_NAMES
-    )
-    if foreign:
-        raise StoreError(
-            f"The folder {path} holds {foreign[0]!r}, which is no part of a store.",
-            fix="Choose an empty folder, or one that does not exist yet.",
-        )
 
 
 def _json(rows: Rows | Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from mmrag.core.identity import digest_file
 from mmrag.core.types import Embeddings
 from mmrag.store.disk import fsync_path, space_checked
 from mmrag.store.lock import FileLock
+from mmrag.store.seals import vector_seal
 
 Vectors = NDArray[np.float32]
 SEGMENT_BYTES = 64_000_000
@@ -45,11 +46,15 @@ class SegmentReader:
     @contextmanager
     def lease(self) -> Iterator[None]:
         """Keep writers from removing segments between a look into the catalog and the map."""
-        lock = FileLock(lease_path(self._folder), shared=True, wait=True)
+        try:
+            lock = FileLock(lease_path(self._folder), shared=True, wait=True)
+        except FileNotFoundError:  # There is no such store: nobody changes it.
+            lock = None
         try:
             yield
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def gather(self, at: Placements, dim: int) -> Embeddings:
         """Return vectors in the order of `at`: a view of one map if they lie in one run, else a copy.
@@ -74,6 +79,14 @@ class SegmentReader:
             low, high = int(places[mine].min()), int(places[mine].max()) + 1
             vectors[mine] = self._piece(number, low, high)[places[mine] - low]
         return Embeddings(vectors, offsets)
+
+    def run(self, number: int, first: int, count: int) -> Vectors:
+        """Return vectors that lie one after the other in a segment.
+
+        Raises:
+            Damaged: The file is torn or missing.
+        """
+        return self._piece(number, first, first + count)
 
     def _piece(self, number: int, start: int, end: int) -> Vectors:
         vectors = self._maps.get(number)
@@ -122,8 +135,17 @@ class SegmentWriter:
         self._start(embeddings.dim)
         starts, counts = embeddings.offsets[:-1] + self._vectors, np.diff(embeddings.offsets)
         self._db.executemany(
-            "INSERT INTO vectors (key, segment, first, count) VALUES (?, ?, ?, ?)",
-            [(k, self._number, f, c) for k, f, c in zip(keys, starts.tolist(), counts.tolist(), strict=True)],
+            "INSERT INTO vectors (key, segment, first, count, seal) VALUES (?, ?, ?, ?, ?)",
+            [
+                (key, self._number, start, count, vector_seal(own))
+                for key, start, count, own in zip(
+                    keys,
+                    starts.tolist(),
+                    counts.tolist(),
+                    Embeddings(vectors, embeddings.offsets),
+                    strict=True,
+                )
+            ],
         )
         self._take(vectors)
 
@@ -199,16 +221,19 @@ def pick(embeddings: Embeddings, places: Sequence[int]) -> Embeddings:
     return Embeddings(np.concatenate(vectors), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
 
-def remove_segments(folder: Path, keep: Iterable[int]) -> None:
-    """Remove the files that the catalog does not name, unless someone is about to read."""
+def remove_segments(folder: Path, keep: Iterable[int]) -> bool:
+    """Remove the files that the catalog does not name; tell whether nobody was about to read them."""
+    known = {segment_path(folder, number) for number in keep}
+    if not (strays := set(folder.glob("*")) - known):
+        return True
     lock = FileLock(lease_path(folder), shared=False, wait=False)
     if not lock.held:
-        return  # The next writer does it.
-    known = {segment_path(folder, number) for number in keep}
-    for path in set(folder.glob("*")) - known:
+        return False  # The next writer does it.
+    for path in strays:
         with suppress(PermissionError):  # Windows keeps files that are mapped.
             path.unlink()
     lock.release()
+    return True
 
 
 def lease_path(folder: Path) -> Path:

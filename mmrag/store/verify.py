@@ -1,83 +1,81 @@
-"""Proves that a store is whole: counts, digests, references."""
+"""Proves that a store is whole: derives its root again, and compares all that is kept twice."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
+import numpy as np
 
-from mmrag.core.identity import digest_bytes, digest_file, digest_json
-from mmrag.store import catalog
+from mmrag.core.errors import MmragError
+from mmrag.core.identity import digest_bytes
+from mmrag.core.protocols import Rows
+from mmrag.store import audit, catalog
 from mmrag.store.blobs import Blobs
-from mmrag.store.codec import unpack_item
+from mmrag.store.connections import connect, errors_named
 from mmrag.store.derived import Shelf
-from mmrag.store.records import VerifyReport
+from mmrag.store.records import Derived, IndexState, VerifyReport
+from mmrag.store.seals import store_root
 from mmrag.store.store import Store
 from mmrag.store.vectors import segment_path
 
+RowsOf = Callable[[Derived], Rows | None]
+"""Opens a published index and returns the rows that it holds, sorted; None if that cannot be told.
 
-def verify(store: Store) -> VerifyReport:
-    """Read all of a store and report what is wrong with it."""
-    path = store.path
-    with closing(catalog.connect(path / "catalog.db", write=False)) as db:
-        db.execute("BEGIN")
-        try:
-            problems = [*_structure(db), *_sources(db), *_vectors(db, path), *_blobs(db, path)]
-            orphans = _orphans(db, path)
-            sources, items, vectors = db.execute(
+Raises:
+    MmragError: It cannot be opened.
+"""
+
+# What SQLite's bytes can do to Python when they are not those that were written.
+_BROKEN = (
+    *(sqlite3.Error, MmragError, msgspec.MsgspecError, OSError),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+)
+
+
+def verify(store: Store, indexes: Mapping[str, RowsOf] = MappingProxyType({})) -> VerifyReport:
+    """Read all of a store and report what is wrong with it.
+
+    Args:
+        store: The store; a writer may be at work, its last commit is looked at.
+        indexes: How to look into the published indexes, by name; of others only the files are checked.
+    """
+    path, file = store.path, store.path / "catalog.db"
+    problems: list[str] = []
+    states: list[IndexState] = []
+    counts, root, orphans = (0, 0, 0), "", 0
+    try:
+        with errors_named(file, store.rebuild_command), closing(connect(file, write=False)) as db:
+            db.execute("BEGIN")
+            for section in audit.SECTIONS:
+                problems += _guarded(section(db, path))
+            problems += _guarded(_blobs(db, path))
+            problems += _guarded(_derived(db, store, indexes, states))
+            root = store_root(db)
+            counts = db.execute(
                 "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM items),"
                 " (SELECT coalesce(sum(count), 0) FROM vectors)"
             ).fetchone()
-        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
-            return VerifyReport((f"The catalog cannot be read: {error}.",), 0, 0, 0, 0)
-        problems += _derived(path, catalog.generation(db))
-    return VerifyReport(tuple(problems), sources, items, vectors, orphans)
+            orphans = _orphans(db, path)
+    except _BROKEN as error:
+        problems.append(f"The catalog cannot be read: {_said(error)}.")
+    return VerifyReport(tuple(dict.fromkeys(problems)), *counts, orphans, root, tuple(states))
 
 
-def _structure(db: sqlite3.Connection) -> Iterator[str]:
-    for (line,) in db.execute("PRAGMA integrity_check(10)"):
-        if line != "ok":
-            yield f"The catalog is damaged: {line}."
-    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        yield f"Row {row} of {table} refers to a row of {parent} that does not exist."
+def _guarded(problems: Iterator[str]) -> Iterator[str]:
+    """Go on with the other sections when one cannot be read."""
+    try:
+        yield from problems
+    except _BROKEN as error:
+        yield f"The catalog cannot be read: {_said(error)}."
 
 
-def _sources(db: sqlite3.Connection) -> Iterator[str]:
-    for number, id, items, root in db.execute("SELECT number, id, items, root FROM sources").fetchall():
-        found = db.execute(
-            "SELECT i.row, i.id, v.key, b.body FROM items i JOIN vectors v ON v.number = i.vector"
-            " LEFT JOIN bodies b ON b.row = i.row WHERE i.source = ?",
-            (number,),
-        ).fetchall()
-        if len(found) != items:
-            yield f"{id} holds {len(found)} items, its record says {items}."
-        if root and digest_json(sorted([item, key] for _, item, key, _ in found)) != root:
-            yield f"The items of {id} are not those that were put."
-        for row, item, _, body in found:
-            try:
-                unpack_item(item, id, body or b"")
-            except (msgspec.DecodeError, ValueError, TypeError, IndexError):
-                yield f"The item of row {row} ({id}) cannot be read."
-    kept = catalog.get_meta(db, "root")
-    if kept is not None and kept != catalog.root(db, fresh=True):
-        yield "The root that the store keeps is not the digest of its sources."
-
-
-def _vectors(db: sqlite3.Connection, path: Path) -> Iterator[str]:
-    for number, digest in db.execute("SELECT number, digest FROM segments"):
-        file = segment_path(path / "vectors", number)
-        if not file.exists():
-            yield f"{file} is missing."
-        elif digest_file(file) != digest:
-            yield f"{file} is not what was written."
-    for (key,) in db.execute(
-        "SELECT key FROM vectors v JOIN segments s ON s.number = v.segment"
-        " WHERE v.first < 0 OR v.count < 0 OR v.first + v.count > s.vectors"
-    ):
-        yield f"The vectors of key {key} lie outside of their segment."
+def _said(error: Exception) -> str:
+    return (error.message if isinstance(error, MmragError) else str(error)).rstrip(".")
 
 
 def _blobs(db: sqlite3.Connection, path: Path) -> Iterator[str]:
@@ -90,14 +88,47 @@ def _blobs(db: sqlite3.Connection, path: Path) -> Iterator[str]:
             yield f"Blob {digest} is not what was written."
 
 
-def _derived(path: Path, generation: int) -> Iterator[str]:
-    shelf = Shelf(path / "derived")
+def _derived(
+    db: sqlite3.Connection, store: Store, indexes: Mapping[str, RowsOf], states: list[IndexState]
+) -> Iterator[str]:
+    for name in ("derived", "vectors", "blobs", "tmp"):
+        if (store.path / name).exists() and not (store.path / name).is_dir():
+            yield f"{store.path / name} is not a folder; delete it."
+    shelf = Shelf(store.path / "derived")
     for name in shelf.names():
-        derived = shelf.find(name)
-        if derived is None:
-            yield f"The derived index {name} is torn; it is built again when it is needed."
-        elif derived.generation > generation:
-            yield f"The derived index {name} covers generation {derived.generation} of {generation}."
+        damage, derived = shelf.damage(name), shelf.find(name)
+        if damage is not None or derived is None:
+            what = damage or "a file has another size"
+            yield f"The derived index {name} is torn ({what}); it is built again when it is needed."
+            continue
+        # A writer may have published since this look at the catalog began.
+        if derived.generation > store.generation:
+            yield f"The derived index {name} covers generation {derived.generation} of {store.generation}."
+        is_known = catalog.horizon(db) <= derived.generation <= catalog.generation(db)
+        rows = None
+        if name in indexes and is_known:
+            try:
+                rows = indexes[name](derived)
+            except MmragError as error:
+                yield f"The derived index {name} cannot be opened: {_said(error)}."
+                continue
+            wrong = [] if rows is None else np.setxor1d(rows, _rows_at(db, derived.generation)).tolist()
+            if wrong:
+                yield (
+                    f"The derived index {name} and the catalog differ in {len(wrong)} rows"
+                    f" ({wrong[0]} is one of them); mmrag reindex builds it again."
+                )
+        states.append(IndexState(name, derived.generation, None if rows is None else len(rows)))
+
+
+def _rows_at(db: sqlite3.Connection, generation: int) -> Rows:
+    """Return the rows that the store held at a generation since the horizon."""
+    return catalog.fetch_rows(
+        db,
+        "SELECT row FROM items WHERE added <= ? UNION ALL"
+        " SELECT row FROM removed WHERE added <= ? AND generation > ?",
+        (generation, generation, generation),
+    )
 
 
 def _orphans(db: sqlite3.Connection, path: Path) -> int:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmrag.core.errors import OutOfSpace, StoreError
-from mmrag.core.identity import digest_json
 from mmrag.core.reading import Blob
 from mmrag.core.types import Embeddings, Item, Page, Scalar, SourceId
 from mmrag.store import catalog
 from mmrag.store.blobs import Blobs
-from mmrag.store.codec import pack_item
-from mmrag.store.compact import compact, worth_compacting
+from mmrag.store.codec import pack_item, whole
+from mmrag.store.compact import compact, worn_segments, worth_compacting
+from mmrag.store.connections import errors_named
 from mmrag.store.filter_sql import stored_boolean
 from mmrag.store.records import SourceRecord
+from mmrag.store.seals import source_root
 from mmrag.store.vectors import SegmentReader, SegmentWriter, pick, remove_segments
 
 _CHUNK = 500
@@ -40,7 +41,7 @@ class Writer:
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return those keys that have no vectors yet, each once, in order."""
         unique = list(dict.fromkeys(keys))
-        known = self._numbers(unique)
+        known = self._known(unique)
         return [key for key in unique if key not in known]
 
     def add_vectors(self, keys: Sequence[str], embeddings: Embeddings) -> None:
@@ -79,8 +80,8 @@ class Writer:
             Unsupported: The source's name is not valid Unicode.
         """
         unique = {item.id: (item, key) for item, key in zip(items, keys, strict=True)}
-        numbers = self._numbers([key for _, key in unique.values()])
-        lost = [key for _, key in unique.values() if key not in numbers]
+        known = self._known([key for _, key in unique.values()])
+        lost = [key for _, key in unique.values() if key not in known]
         if lost:
             raise StoreError(
                 f"{len(lost)} items of {record.source.id} have no vectors.",
@@ -88,11 +89,12 @@ class Writer:
             )
         wanted = {}
         for id, (item, key) in unique.items():
-            wanted[id] = _Row(item, numbers[key], *pack_item(item))
-        root = digest_json(sorted([id, key] for id, (_, key) in unique.items()))
+            wanted[id] = _Row(item, known[key][0], *pack_item(item))
+        root = source_root((id, key, known[key][1], wanted[id].body) for id, (_, key) in unique.items())
         with self._change() as db:
             source = self._upsert(record)
             db.execute("UPDATE sources SET items = ?, root = ? WHERE number = ?", (len(wanted), root, source))
+            catalog.seal_source(db, source)
             gone = []
             for row, id, vector, body in db.execute(
                 "SELECT row, id, vector, body FROM items JOIN bodies USING (row) WHERE source = ?", (source,)
@@ -131,6 +133,10 @@ class Writer:
             if number is None:
                 raise StoreError(f"There is no source {old!r} to change.", fix="Call put with its items.")
             db.execute(catalog.UPDATE_SOURCE, (*values, old))
+            catalog.seal_source(db, number)
+            db.execute(
+                "UPDATE OR REPLACE cache_uses SET source = ? WHERE source = ?", (record.source.id, old)
+            )
             if record.source.name != old.rpartition("/")[2]:
                 self._renumber(number)
 
@@ -144,11 +150,33 @@ class Writer:
             self._set_blobs(number, ())
             db.execute("DELETE FROM sources WHERE number = ?", (number,))
 
-    def cache(self, kind: str, key: str, value: bytes) -> None:
-        """Keep a result that was dear to get; it outlives its source and a rebuild."""
+    def cache(self, kind: str, key: str, value: bytes, source: SourceId | None = None) -> None:
+        """Keep a result that was dear to get; it outlives its source and a rebuild.
+
+        Args:
+            kind: What made it.
+            key: What it was made of.
+            value: The result.
+            source: The source that it was made for: the entry goes when `forget` removes all of these,
+                or when a compaction finds them gone. None keeps it until it is written over.
+        """
+        owned = int(source is not None)
         self._begin()
         with self._errors():
-            self._db.execute("INSERT OR REPLACE INTO cache VALUES (?, ?, ?)", (kind, key, value))
+            self._db.execute(
+                "INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?, ?)",
+                (kind, key, value, owned, catalog.cache_seal(owned, value)),
+            )
+        if source is not None:
+            self.cache_used(kind, key, source)
+
+    def cache_used(self, kind: str, key: str, source: SourceId) -> None:
+        """Note that a source needs a kept result too; call it whenever `cached` gave one for a source."""
+        if whole(source) != source:
+            return  # No source can have that name: `put` refuses it.
+        self._begin()
+        with self._errors():
+            self._db.execute("INSERT OR IGNORE INTO cache_uses VALUES (?, ?, ?)", (source, kind, key))
 
     def cached(self, kind: str, key: str) -> bytes | None:
         """Return a kept result, committed or not."""
@@ -187,7 +215,8 @@ class Writer:
         self.rollback()
         if worth_compacting(self._db, removed=self._removed):
             self._begin()
-            compact(self._db, self._segments, SegmentReader(self._path / "vectors", self._rebuild))
+            reader = SegmentReader(self._path / "vectors", self._rebuild)
+            compact(self._db, self._segments, reader, worn_segments(self._db))
             self.commit()
             left = self._db.execute("SELECT number FROM segments").fetchall()
             remove_segments(self._path / "vectors", (number for (number,) in left))
@@ -219,7 +248,7 @@ class Writer:
             self._changed = True
 
     def _errors(self) -> AbstractContextManager[None]:
-        return catalog.errors_named(self._path / "catalog.db", self._rebuild)
+        return errors_named(self._path / "catalog.db", self._rebuild)
 
     def _next(self) -> int:
         return catalog.generation(self._db) + 1
@@ -234,12 +263,16 @@ class Writer:
         assert number is not None
         return number
 
-    def _numbers(self, keys: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
+    def _known(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+        """Return the number and the seal of the vectors of keys, as far as there are any."""
+        found: dict[str, tuple[int, bytes]] = {}
         for start in range(0, len(keys), _CHUNK):
             some = keys[start : start + _CHUNK]
             marks = ", ".join("?" * len(some))
-            found.update(self._db.execute(f"SELECT key, number FROM vectors WHERE key IN ({marks})", some))
+            for key, *vector in self._db.execute(
+                f"SELECT key, number, seal FROM vectors WHERE key IN ({marks})", some
+            ):
+                found[key] = vector[0], vector[1]
         return found
 
     def _drop(self, rows: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmrag.core.errors import OutOfSpace
 from mmrag.core.identity import digest_bytes
 from mmrag.core.reading import Blob
 from mmrag.core.types import Embeddings, Item, ItemId, Part, Source, SourceId, Span
-from mmrag.store import SourceRecord, Store, verify
+from mmrag.store import SourceRecord, Store, forget, verify
 
 
 def main(path: Path, kind: str) -> None:
@@ -38,9 +39,16 @@ def main(path: Path, kind: str) -> None:
                         committed = n
         except OutOfSpace as full:
             error = type(full).__name__
+        for tidy in (store.compact, lambda: forget(store, [SourceId("1.txt")], publish=lambda: None)):
+            # Both need room before they give some back; they find it, or leave the store as it is.
+            with suppress(OutOfSpace):
+                tidy()
+        with store.writer():
+            pass
         report = verify(store)
         read = len(store.embeddings(store.rows()))
-        print(json.dumps([error, committed, store.count(), read, list(report.problems)]))
+        known = [number + 1 for number in range(committed) if store.source(SourceId(f"{number + 1}.txt"))]
+        print(json.dumps([error, committed, store.count(), read, known, list(report.problems)]))
 
 
 if __name__ == "__main__":

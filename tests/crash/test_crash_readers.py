@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmrag.core.types import Embeddings, Item, ItemId, Part, Source, SourceId, Span
-from mmrag.store import SourceRecord, Store, Writer, verify
+from mmrag.store import SourceRecord, Store, Writer, forget, verify
 
 READER = """
 import json, sys
@@ -56,6 +56,51 @@ def _put(writer: Writer, version: int) -> None:
         record = SourceRecord(Source(SourceId(name), str(version), 1, "text/plain"), version, "indexed")
         writer.put(record, items, keys)
     writer.commit()
+
+
+PATIENT = READER.replace("store.rows()", "store.rows(parse('folder == \"\"'))").replace("< 25", "< 4")
+
+
+def test_eight_readers_see_whole_commits_while_the_store_is_packed_and_forgets(tmp_path: Path) -> None:
+    with Store.create(tmp_path / "s", identity={"name": "fake"}) as store:
+        with store.writer() as writer:
+            _put(writer, 0)
+        readers = [
+            subprocess.Popen([sys.executable, "-c", PATIENT, str(store.path)], stdout=subprocess.PIPE)
+            for _ in range(8)
+        ]
+        try:
+            for reader in readers:
+                assert json.loads(reader.stdout.readline()) == "ready"
+            version = 0
+            while any(reader.poll() is None for reader in readers):
+                assert version < 5_000, "the readers make no progress"
+                with store.writer() as writer:
+                    version += 1
+                    _put(writer, version)
+                    secret = Item(
+                        ItemId("s"), SourceId("x/secret"), Span(0, 1), (Part("text", text="secret"),)
+                    )
+                    writer.add_vectors(["s"], Embeddings.dense(np.full((1, 8), -1, dtype=np.float32)))
+                    record = SourceRecord(Source(secret.source, "d", 1, "text/plain"), 0, "indexed")
+                    writer.put(record, [secret], ["s"])
+                    writer.commit()
+                store.compact()
+                report = forget(store, [secret.source], publish=lambda: None, patience_s=0.1)
+                assert report.proof.findings == () or report.waiting
+        finally:
+            for reader in readers:
+                reader.kill()
+            said = [reader.communicate()[0] for reader in readers]
+        assert [reader.returncode for reader in readers] == [0] * 8
+        assert all(len(json.loads(line)) > 3 for line in said)
+        with store.writer():
+            pass
+        report = verify(store)
+        assert (report.problems, report.orphans) == ((), 0)
+        assert not [
+            path for path in store.path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()
+        ]
 
 
 def test_readers_of_other_processes_see_whole_commits(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmrag.core.errors import Encrypted, Unsupported
 from mmrag.core.identity import digest_bytes, item_id
 from mmrag.core.protocols import ReadContext
-from mmrag.core.reading import Block, Reading
+from mmrag.core.reading import About, Block, Format, Reading
 from mmrag.core.types import Item, Page, Part, Source, SourceId, Span
 from mmrag.corpus.plan import Hashed, Versions, make_plan
 from mmrag.corpus.report import SyncReport
@@ -42,7 +42,11 @@ class Reader:
 
     name: str = "any"
     version: int = 1
-    media_types: frozenset[str] = frozenset({"text/plain", "image/png"})
+    formats: tuple[Format, ...] = (
+        Format("text/plain", "a text", (".txt",)),
+        Format("image/png", "a picture", (".png",)),
+    )
+    about: tuple[About, ...] = ()
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         text = path.read_text()
@@ -86,6 +90,7 @@ def run(folder: Path, store: Store, now: int) -> SyncReport:
         readers=[Reader()],
         splitter=Splitter(),
         detect=detect,
+        workers=0,
         clock=lambda: now,
     )
 

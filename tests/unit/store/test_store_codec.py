@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
-from mmrag.core.types import Box, Item, ItemId, Page, Part, Place, SourceId, Span, TimeRange
+from mmrag.core.types import Box, Cells, Item, ItemId, Page, Part, Place, SourceId, Span, TimeRange
 from mmrag.store.codec import pack_item, unpack_item
 
-LOCATORS = [Page(3), Page(1, Box(0, 0.1, 1 / 3, 1)), Span(0, 12), TimeRange(0.5, 1e9 + 1 / 3)]
+LOCATORS = [
+    Page(3),
+    Page(1, Box(0, 0.1, 1 / 3, 1)),
+    Span(0, 12),
+    TimeRange(0.5, 1e9 + 1 / 3),
+    Cells("Prices", 2, 9),
+]
 
 
 def _back(item: Item) -> Item:
@@ -32,9 +39,17 @@ def test_items_round_trip(locator):
 
 
 def test_mixed_places_keep_their_order():
-    places = tuple(Place(i, i + 1, LOCATORS[i % 4]) for i in range(9))
+    places = tuple(Place(i, i + 1, LOCATORS[i % 5]) for i in range(11))
     item = Item(ItemId("i"), SourceId("a"), Page(1), (Part("text", text="t", places=places),))
     assert _back(item) == item
+
+
+def test_bodies_of_format_1_know_no_cells():
+    item = Item(ItemId("i"), SourceId("a"), Page(1), (Part("text", text="t"),))
+    body = msgspec.msgpack.decode(pack_item(item)[0])
+    body[0] = body[0][:4]
+    body[1][0][6] = body[1][0][6][:4]
+    assert unpack_item(item.id, item.source, msgspec.msgpack.encode(body)) == item
 
 
 def test_numbers_that_sqlite_cannot_hold_are_kept_as_text():
