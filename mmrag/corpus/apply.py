@@ -1,18 +1,25 @@
-"""Carry out a plan: read, embed what is missing, write, commit as it goes."""
+"""Carry out a plan: embed what is missing of what is read, write, commit as it goes."""
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from mmrag.core.errors import StoreError
 from mmrag.core.fields import embedding_key, embedding_text
+from mmrag.core.media import kind_of
 from mmrag.core.protocols import Embedder
+from mmrag.core.reading import Reading
 from mmrag.core.types import Item, Part, Source
-from mmrag.corpus.intake import UNKNOWN_TYPE, Intake, Intaker, record_of
+from mmrag.corpus.intake import Intake, Intaker, record_of
+from mmrag.corpus.ocr import OcrMemory
 from mmrag.corpus.plan import Hashed, Move, Plan, Stamp
-from mmrag.corpus.report import Progress
+from mmrag.corpus.read_file import UNKNOWN_TYPE, Outcome
+from mmrag.corpus.report import Progress, Speed
+from mmrag.corpus.workers import AtHand, ReadFiles
 from mmrag.store import SourceRecord, Writer
 
 BATCH_ITEMS = 64
@@ -22,44 +29,62 @@ COMMIT_NS = 2_000_000_000
 
 
 class Applier:
-    """One run over a plan; `read` and `embedded` count its items."""
+    """One run over a plan; `read` and `embedded` count its items.
+
+    Args:
+        writer: Where everything goes.
+        embedder: Embeds what has no vectors yet.
+        records: What the store held before.
+        memory: Hands over what was read in pictures, with each commit.
+        tell: Hears how far the run is.
+        on_commit: Hears each new generation.
+        clock: Nanoseconds since 1970.
+    """
 
     def __init__(
         self,
         writer: Writer,
         embedder: Embedder,
         records: Sequence[SourceRecord],
+        memory: OcrMemory,
         tell: Callable[[Progress], None],
         on_commit: Callable[[int], None],
         clock: Callable[[], int],
     ) -> None:
         self.read = 0
         self.embedded = 0
+        self.speeds: dict[str, Speed] = {}
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._writer = writer
         self._embedder = embedder
         self._records = {record.source.id: record for record in records}
+        self._memory = memory
         self._tell = tell
         self._on_commit = on_commit
         self._clock = clock
         self._committed_ns = clock()
         self._generation = writer.commit()
         self._waiting: list[Intake] = []
+        self._progress = Progress("read", 0, 0)
+        self._bytes_done = 0
 
-    def apply(self, plan: Plan, intaker: Intaker) -> None:
+    def apply(self, plan: Plan, intaker: Intaker, read: ReadFiles) -> None:
         """Do all that a plan asks for; the cheap parts first."""
         self._settle(plan, intaker)
         self._commit()
         todo = plan.to_read
-        for done, file in enumerate(todo):
-            self._tell(Progress("read", done, len(todo), file.found.id, self.read))
-            intake = intaker.read(file)
-            self.read += len(intake.items)
-            self._waiting.append(intake)
+        size = sum(file.found.size for file in todo)
+        self._progress = Progress("read", 0, len(todo), bytes_total=size)
+        for event in read(todo):
+            if isinstance(event, AtHand):
+                self._show(event)
+            else:
+                self._take(*event, intaker)
             if sum(len(one.items) for one in self._waiting) >= BATCH_ITEMS or self._is_due():
                 self._flush()
         self._flush()
         self._commit()
-        self._tell(Progress("read", len(todo), len(todo), "", self.read))
+        self._tell(Progress("read", len(todo), len(todo), "", self.read, size, size))
 
     @contextmanager
     def keeping_what_is_done(self) -> Iterator[None]:
@@ -90,30 +115,68 @@ class Applier:
                 )
                 self._writer.put(record, [], [])
 
+    def _show(self, at_hand: AtHand) -> None:
+        done = self._progress
+        # A file that is read a second time begins anew; the bar does not run backwards.
+        read_bytes = max(done.bytes_done, self._bytes_done + at_hand.read_bytes)
+        self._progress = replace(
+            done, source=at_hand.source, page=at_hand.page, pages=at_hand.pages, bytes_done=read_bytes
+        )
+        self._tell(self._progress)
+
+    def _take(self, file: Hashed, outcome: Outcome, intaker: Intaker) -> None:
+        self._bytes_done += file.found.size
+        done = self._progress
+        read_bytes = max(done.bytes_done, self._bytes_done)
+        self._count(file, outcome)
+        with self._timing("split"):
+            intake = intaker.take(file, outcome)
+        self.read += len(intake.items)
+        self._progress = replace(done, done=done.done + 1, items=self.read, bytes_done=read_bytes)
+        self._waiting.append(intake)
+
+    def _count(self, file: Hashed, outcome: Outcome) -> None:
+        kind = kind_of(outcome.media_type)
+        so_far = self.speeds.get(kind, Speed())
+        pages = len(outcome.result.pages) if isinstance(outcome.result, Reading) else 0
+        self.speeds[kind] = Speed(
+            so_far.files + 1,
+            so_far.pages + pages,
+            so_far.bytes + file.found.size,
+            so_far.seconds + outcome.seconds,
+        )
+
     def _flush(self) -> None:
-        """Embed what has no vectors yet, then write the waiting sources."""
-        keys = [[embedding_key(item) for item in intake.items] for intake in self._waiting]
+        """Embed what has no vectors yet, and write each waiting source as soon as all of its items have."""
+        waiting = deque((intake, [embedding_key(item) for item in intake.items]) for intake in self._waiting)
+        self._waiting = []
         first: dict[str, Item] = {}
-        for intake, own in zip(self._waiting, keys, strict=True):
-            for key, item in zip(own, intake.items, strict=True):
+        for intake, keys in waiting:
+            for key, item in zip(keys, intake.items, strict=True):
                 first.setdefault(key, item)
         missing = self._writer.missing(list(first)) if first else []
+        left = set(missing)
+        self._put_complete(waiting, left)
         for start in range(0, len(missing), BATCH_ITEMS):
             batch = missing[start : start + BATCH_ITEMS]
-            embeddings = self._embedder.embed_items([self._view(first[key]) for key in batch])
-            self._writer.add_vectors(batch, embeddings)
+            with self._timing("embed"):
+                embeddings = self._embedder.embed_items([self._view(first[key]) for key in batch])
+            with self._timing("write"):
+                self._writer.add_vectors(batch, embeddings)
+            left.difference_update(batch)
             self.embedded += len(batch)
-            self._tell(Progress("embed", start + len(batch), len(missing), "", self.read))
-            self._commit_if_due()
-        waiting, self._waiting = self._waiting, []
-        for intake, own in zip(waiting, keys, strict=True):
-            self._put(intake, own)
+            self._tell(replace(self._progress, stage="embed", done=start + len(batch), total=len(missing)))
+            self._put_complete(waiting, left)
             self._commit_if_due()
 
-    def _put(self, intake: Intake, keys: Sequence[str]) -> None:
-        # A retry that ends as before writes nothing, so that the generation stays.
-        if intake.items or intake.record != self._records.get(intake.record.source.id):
-            self._writer.put(intake.record, intake.items, keys, intake.blobs)
+    def _put_complete(self, waiting: deque[tuple[Intake, list[str]]], left: set[str]) -> None:
+        while waiting and left.isdisjoint(waiting[0][1]):
+            intake, keys = waiting.popleft()
+            # A retry that ends as before writes nothing, so that the generation stays.
+            if intake.items or intake.record != self._records.get(intake.record.source.id):
+                with self._timing("write"):
+                    self._writer.put(intake.record, intake.items, keys, intake.blobs)
+            self._commit_if_due()
 
     def _view(self, item: Item) -> Item:
         """Return an item as the embedder may take it: its words, where its media is too much."""
@@ -129,11 +192,21 @@ class Applier:
         return self._clock() - self._committed_ns >= COMMIT_NS
 
     def _commit(self) -> None:
-        generation = self._writer.commit()
+        with self._timing("write"):
+            self._memory.write(self._writer)
+            generation = self._writer.commit()
         self._committed_ns = self._clock()
         if generation != self._generation:
             self._generation = generation
             self._on_commit(generation)
+
+    @contextmanager
+    def _timing(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] += time.perf_counter() - started
 
 
 def _moved(move: Move) -> SourceRecord:

@@ -35,7 +35,10 @@ def hash_files(
     for file in found:
         record = records.get(file.id)
         same = record is not None and (record.source.size, record.mtime_ns) == (file.size, file.mtime_ns)
-        settled = looked_ns is not None and file.mtime_ns < looked_ns - RACY_NS
+        # A file that took another one's place keeps the size and time it came with, but its status
+        # is as new as its arrival.
+        written_ns = max(file.mtime_ns, file.status_ns)
+        settled = looked_ns is not None and written_ns < looked_ns - RACY_NS
         if file.problem:
             files.append(Hashed(file, ""))
         elif record is not None and record.source.digest and same and settled:

@@ -1,4 +1,4 @@
-"""Read one file into items, and say in one state how that went."""
+"""Turn how reading a file went into what the store keeps: a record with one state, and items."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmrag.core.errors import Empty, MmragError, SourceError, Unsupported
-from mmrag.core.protocols import Ocr, OcrLine, ReadContext, Reader, Splitter
+from mmrag.core.errors import Empty
+from mmrag.core.protocols import Ocr, Reader, Splitter
 from mmrag.core.reading import Blob, Reading
 from mmrag.core.types import Item, Source
 from mmrag.corpus.plan import Hashed, Stamp, Versions
-from mmrag.corpus.scan import Found, unreadable
+from mmrag.corpus.read_file import Failure, Outcome, failure_of, identity_of
+from mmrag.corpus.readers import formats_of
 from mmrag.store import SourceRecord, State
-
-UNKNOWN_TYPE = "application/octet-stream"
-_AGAIN = "Run the sync again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,95 +27,89 @@ class Intake:
 
 
 class Intaker:
-    """Reads files one after another with the same readers, splitter and OCR engine.
+    """Splits what was read, and says in one state how it went.
 
     Args:
-        detect: Tells a file's media type, or raises a SourceError.
         sign: Returns what marks the present state of a file that a source depends on.
     """
 
-    def __init__(
-        self,
-        readers: Sequence[Reader],
-        splitter: Splitter,
-        context: ReadContext,
-        detect: Callable[[Path], str],
-        sign: Callable[[str], str],
-    ) -> None:
-        self._readers = {
-            media_type: reader for reader in readers for media_type in sorted(reader.media_types)
-        }
+    def __init__(self, splitter: Splitter, versions: Versions, sign: Callable[[str], str]) -> None:
         self._splitter = splitter
-        self._detect = detect
         self._sign = sign
-        self._ocr = _WatchedOcr(context.ocr) if context.ocr else None
-        self._context = replace(context, ocr=self._ocr)
-        self.versions = versions(readers, splitter, context.ocr)
+        self.versions = versions
 
-    def read(self, file: Hashed) -> Intake:
-        """Read and split a file; every failure of it becomes a state with a reason."""
-        found = file.found
-        media_type, stamp = UNKNOWN_TYPE, Stamp(self.versions.unread)
+    def take(self, file: Hashed, outcome: Outcome) -> Intake:
+        """Split what a file gave; every failure of it becomes a state with a reason."""
+        result = outcome.result
+        if isinstance(result, Failure):
+            return self._failed(file, outcome, result)
+        if result.read_with:
+            return self._read_with(file, outcome, result)
+        source = Source(file.found.id, file.digest, file.found.size, outcome.media_type)
         try:
-            media_type = self._detect(found.path)
-            reader = self._readers.get(media_type)
-            if reader is None:
-                raise Unsupported(f"No reader takes {media_type}.", fix="List it in .mmragignore.")
-            stamp = Stamp(identity_of(reader))
-            source = Source(found.id, file.digest, found.size, media_type)
-            calls = self._ocr.calls if self._ocr else 0
-            reading = reader.read(found.path, source, self._context)
-            items = unique(self._splitter.split(source, stamp.reader, reading))
-            if (self._ocr and self._ocr.calls > calls) or _wants_ocr(reading, items):
-                stamp = replace(stamp, ocr=self.versions.ocr_stamp)
-            if not items and not reading.problems:
+            items = unique(self._splitter.split(source, outcome.reader, result))
+            if not items and not result.problems:
                 raise Empty("It holds nothing to index.", fix="Nothing to do, or list it in .mmragignore.")
-        except Exception as error:  # noqa: BLE001 - a reader's bug on one file must not end the run
-            state, reason, fix, again = outcome(error, stamp.reader)
-            stamp = replace(
-                stamp, again=again, ocr=self.versions.ocr_stamp if self._missed(media_type) else ""
-            )
-            return Intake(record_of(file, media_type, stamp, state, reason, fix))
-        return self._taken(file, media_type, stamp, reading, items)
+        except Exception as error:  # noqa: BLE001 - a bug that one file shows must not end the run
+            return self._failed(file, outcome, failure_of(error, f"The splitter {self._splitter.identity}"))
+        return self._read(file, outcome, result, items)
 
-    def _missed(self, media_type: str) -> bool:
+    def _failed(self, file: Hashed, outcome: Outcome, failure: Failure) -> Intake:
         # A picture or scan that failed may well succeed with another engine.
-        return media_type.startswith("image/") or media_type == "application/pdf"
+        missed = outcome.media_type.startswith("image/") or outcome.media_type == "application/pdf"
+        stamp = Stamp(
+            outcome.reader or self.versions.unread,
+            ocr=self.versions.ocr_stamp if missed else "",
+            needs=failure.needs,
+            again=failure.again,
+        )
+        said = failure.state, failure.reason, failure.fix
+        return Intake(record_of(file, outcome.media_type, stamp, *said))
 
-    def _taken(
-        self, file: Hashed, media_type: str, stamp: Stamp, reading: Reading, items: tuple[Item, ...]
-    ) -> Intake:
-        state: State = "indexed"
+    def _read_with(self, file: Hashed, outcome: Outcome, reading: Reading) -> Intake:
+        other = reading.read_with
+        record = record_of(
+            file,
+            outcome.media_type,
+            Stamp(outcome.reader),
+            "skipped",
+            f"It is read with {other}.",
+            "Nothing to do.",
+        )
+        return Intake(replace(record, depends=self._signed((*reading.depends, other))))
+
+    def _read(self, file: Hashed, outcome: Outcome, reading: Reading, items: tuple[Item, ...]) -> Intake:
+        shown = outcome.used_ocr or _wants_ocr(reading, items)
+        stamp = Stamp(outcome.reader, self.versions.ocr_stamp if shown else "", again=outcome.changed)
         problems = list(reading.problems)
+        state: State = "indexed"
         fix = ""
-        if not _is_still(file.found):
+        if outcome.changed:
             problems.append("It changed while it was read.")
-            stamp, fix = replace(stamp, again=True), _AGAIN
+            fix = "Run the sync again."
         if problems:
             state = "partial" if items else "failed"
             if not items:
                 fix = fix or "Mend that, or list the file in .mmragignore."
-        record = record_of(file, media_type, stamp, state, " ".join(problems), fix)
+        record = record_of(file, outcome.media_type, stamp, state, " ".join(problems), fix)
         record = replace(
             record,
             splitter=self._splitter.identity,
             pages=reading.pages,
-            depends={path: self._sign(path) for path in reading.depends},
+            depends=self._signed(reading.depends),
             items=len(items),
             title=reading.title,
         )
         return Intake(record, items, reading.blobs if items else ())
 
+    def _signed(self, paths: Sequence[str]) -> dict[str, str]:
+        return {path: self._sign(path) for path in paths}
+
 
 def versions(readers: Sequence[Reader], splitter: Splitter, ocr: Ocr | None) -> Versions:
     """Return what would read and split sources now."""
-    by_type = {media_type: identity_of(reader) for reader in readers for media_type in reader.media_types}
+    by_type = {media_type: identity_of(reader) for media_type, (reader, _) in formats_of(readers).items()}
     return Versions(by_type, splitter.identity, ocr.identity if ocr else "")
-
-
-def identity_of(reader: Reader) -> str:
-    """Return a reader's name and version: 'pdf/1'."""
-    return f"{reader.name}/{reader.version}"
 
 
 def record_of(
@@ -140,24 +132,6 @@ def record_of(
     )
 
 
-def outcome(error: Exception, reader: str) -> tuple[State, str, str, bool]:
-    """Turn what reading a file raised into state, reason, fix and whether to try again."""
-    if isinstance(error, Unsupported | Empty):
-        # Empty files are no trouble: a Python tree is full of them.
-        return "skipped", error.message, error.fix, False
-    if isinstance(error, MmragError):
-        # What is missing on this machine may be there at the next sync.
-        return "failed", error.message, error.fix, not isinstance(error, SourceError)
-    if isinstance(error, FileNotFoundError):
-        return "failed", "It was deleted while it was read.", _AGAIN, True
-    if isinstance(error, OSError) and error.errno is not None:
-        problem = unreadable(error)
-        return problem.state, problem.reason, problem.fix, True
-    said = " ".join(str(error).split())[:200]
-    reason = f"The reader {reader} broke: {type(error).__name__}{': ' if said else ''}{said}"
-    return "failed", reason, "Report it with the file, or list the file in .mmragignore.", False
-
-
 def unique(items: Sequence[Item]) -> tuple[Item, ...]:
     """Leave out items that repeat another one's id: same words at the same place."""
     return tuple({item.id: item for item in reversed(items)}.values())[::-1]
@@ -178,24 +152,3 @@ def _wants_ocr(reading: Reading, items: Sequence[Item]) -> bool:
     return any(page.ocr or not page.text for page in reading.pages) or any(
         item.modality == "image" for item in items
     )
-
-
-def _is_still(found: Found) -> bool:
-    try:
-        status = os.stat(found.path)
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (found.size, found.mtime_ns)
-
-
-class _WatchedOcr:
-    """Counts what it passes on, to know which sources depend on the engine."""
-
-    def __init__(self, ocr: Ocr) -> None:
-        self._ocr = ocr
-        self.identity = ocr.identity
-        self.calls = 0
-
-    def read(self, image: bytes) -> tuple[OcrLine, ...]:
-        self.calls += 1
-        return self._ocr.read(image)

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from mmrag.core.errors import Corrupt, MissingExtra, NotFound
 from mmrag.core.identity import digest_bytes
 from mmrag.core.lazy import require
 from mmrag.core.protocols import Ocr, OcrLine, ReadLimits
-from mmrag.core.types import Box
+from mmrag.core.types import Box, SourceId
 from mmrag.corpus.readers.layout import Segment, in_reading_order
 from mmrag.corpus.readers.pictures import encode_png, open_picture, upright
+from mmrag.store import Store, Writer
 
 MAX_PIXELS = ReadLimits().max_pixels
 
@@ -40,6 +42,7 @@ explicit paths rapidocr fetches what it misses from a server."""
 _THINNEST = 17
 """rapidocr rounds sides to multiples of 32; one below this becomes 0."""
 
+_CACHE = "ocr"
 _KIND = "ocr/1"
 """The format of cached lines; a reader of the cache ignores other ones."""
 
@@ -85,6 +88,19 @@ class RapidOcr:
             f"rapidocr/{version('rapidocr')} {names} side={self._options.max_side} "
             f"confidence={self._options.min_confidence}"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process loads the models itself, with its first picture.
+        return {**self.__dict__, "_engine": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = {**state, "_lock": threading.Lock()}
+
+    def on_threads(self, threads: int) -> RapidOcr:
+        """Return the same engine with at most so many threads a picture; it loads models of its own."""
+        made = copy(self)
+        made._options = replace(self._options, threads=max(1, min(threads, self._options.threads)))
+        return made
 
     def read(self, image: bytes) -> tuple[OcrLine, ...]:
         """Return the lines of an encoded picture, columns after one another.
@@ -260,6 +276,52 @@ class CachedOcr:
         ]
         self._put(key, json.dumps(rows, ensure_ascii=False).encode())
         return lines
+
+
+class OcrMemory:
+    """What was read in pictures before, by the key that `CachedOcr` gives them.
+
+    Threads that read files ask it and tell it; the one that writes to the store takes what is new with
+    each commit, so that a long scan which is stopped keeps the pages that are done.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._new: dict[str, tuple[bytes, SourceId]] = {}
+        self._written: dict[str, tuple[bytes, SourceId]] = {}
+        self._used: dict[tuple[str, SourceId], None] = {}
+
+    def get(self, key: str, source: SourceId) -> bytes | None:
+        """Return what is known of a picture that `source` shows, None if nothing is."""
+        with self._lock:
+            new = self._new.get(key) or self._written.get(key)
+        known = new[0] if new else self._store.cached(_CACHE, key)
+        if known is not None:
+            with self._lock:
+                self._used[key, source] = None
+        return known
+
+    def put(self, key: str, value: bytes, source: SourceId) -> None:
+        """Remember what was read in a picture of `source`."""
+        with self._lock:
+            self._new[key] = (value, source)
+
+    def write(self, writer: Writer) -> None:
+        """Hand over what is new since the last time; call it right before each commit."""
+        with self._lock:
+            # What was handed over last time is committed by now; this can be found only here until it is.
+            self._written, self._new = self._new, {}
+            used, self._used = self._used, {}
+        for key, (value, source) in self._written.items():
+            writer.cache(_CACHE, key, value, source)
+        for key, source in used:
+            writer.cache_used(_CACHE, key, source)
+
+
+def on_threads(ocr: Ocr | None, threads: int) -> Ocr | None:
+    """Return an engine that takes at most so many threads a picture, as far as it can be told."""
+    return ocr.on_threads(threads) if isinstance(ocr, RapidOcr) else ocr
 
 
 def _is_thread(shape: Sequence[int], max_side: int) -> bool:

@@ -22,24 +22,30 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """How a source was read, as `SourceRecord.reader` spells it: 'pdf/1', 'pdf/1+ocr', 'pdf/1?'.
+    """How a source was read, as `SourceRecord.reader` spells it: 'pdf/1', 'pdf/1+ocr', 'word/1!docx?'.
 
-    `ocr` is a short digest of the engine where pictures are involved; `again` asks the next sync to
-    read the source once more, whatever its digest.
+    Args:
+        ocr: A short digest of the engine where pictures are involved.
+        again: The next sync must read the source once more, whatever its digest.
+        needs: The package that was missing: a sync that finds it reads the source once more.
     """
 
     reader: str
     ocr: str = ""
     again: bool = False
+    needs: str = ""
 
     def __str__(self) -> str:
-        return self.reader + (f"+{self.ocr}" if self.ocr else "") + "?" * self.again
+        ocr = f"+{self.ocr}" if self.ocr else ""
+        needs = f"!{self.needs}" if self.needs else ""
+        return self.reader + ocr + needs + "?" * self.again
 
     @classmethod
     def of(cls, text: str) -> Stamp:
         """Read a stamp back."""
-        reader, _, ocr = text.removesuffix("?").partition("+")
-        return cls(reader, ocr, text.endswith("?"))
+        read, _, needs = text.removesuffix("?").partition("!")
+        reader, _, ocr = read.partition("+")
+        return cls(reader, ocr, text.endswith("?"), needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,13 @@ class Versions:
         readers: Media type to reader identity ("pdf/1").
         splitter: The splitter's identity.
         ocr: The OCR engine's identity, '' without one.
+        arrived: The packages that some source needed and that are installed now.
     """
 
     readers: Mapping[str, str]
     splitter: str
     ocr: str = ""
+    arrived: frozenset[str] = frozenset()
 
     @property
     def ocr_stamp(self) -> str:
@@ -192,7 +200,8 @@ def _why(file: Hashed, record: SourceRecord | None, versions: Versions, depends:
         return "added"
     if file.digest != record.source.digest:
         return "changed"
-    if Stamp.of(record.reader).again:
+    stamp = Stamp.of(record.reader)
+    if stamp.again or stamp.needs in versions.arrived:
         return "retried"
     if versions.outdated(record):
         return "upgraded"

@@ -20,6 +20,12 @@ class Progress:
 
     In stage "scan" the total is not known and equals `done`; in stage "embed" both count passages
     of the batch at hand.
+
+    Args:
+        source: The file that has been read for longest.
+        bytes_done: Of the files to read; part of a long file counts by its pages.
+        bytes_total: Of all files to read.
+        page: How many of the `pages` of `source` are read; 0 of 0 when it does not tell.
     """
 
     stage: Stage
@@ -27,6 +33,10 @@ class Progress:
     total: int
     source: str = ""
     items: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    page: int = 0
+    pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,20 @@ class Trouble:
     state: State
     reason: str
     fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What reading one kind of medium took.
+
+    Units:
+        seconds in the processes that read, added up.
+    """
+
+    files: int = 0
+    pages: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +76,12 @@ class SyncReport:
         embedded: How many of them were embedded.
         generation: The state of the store after it.
         dry_run: Nothing was done; states, troubles and items tell of before.
+        new_troubles: Those that were not told before: other sources, or other reasons.
+        speeds: What reading took by kind of medium: "pdf", "text", "image", ...
+        spent: What "split", "embed" and "write" took in this process.
 
     Units:
-        seconds of wall time.
+        seconds of wall time, all of them.
     """
 
     plan: Plan
@@ -66,6 +93,9 @@ class SyncReport:
     read: int = 0
     embedded: int = 0
     dry_run: bool = field(default=False, kw_only=True)
+    new_troubles: tuple[Trouble, ...] = ()
+    speeds: Mapping[str, Speed] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def reused(self) -> int:
@@ -86,4 +116,17 @@ def troubles_of(records: Sequence[SourceRecord]) -> tuple[Trouble, ...]:
         Trouble(record.source.id, record.state, record.reason, record.fix)
         for record in records
         if record.state != "indexed"
+    )
+
+
+def new_troubles(
+    before: Sequence[SourceRecord], after: Sequence[SourceRecord], plan: Plan
+) -> tuple[Trouble, ...]:
+    """Return the troubles of `after` that `before` did not have under the same or the former name."""
+    former = {move.new.found.id: move.old.source.id for move in plan.moved}
+    known = {(trouble.source, trouble.state, trouble.reason) for trouble in troubles_of(before)}
+    return tuple(
+        trouble
+        for trouble in troubles_of(after)
+        if (former.get(trouble.source, trouble.source), trouble.state, trouble.reason) not in known
     )

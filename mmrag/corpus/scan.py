@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,19 +26,25 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as the scan saw it; with a problem, it is only recorded."""
+    """A file as the scan saw it; with a problem, it is only recorded.
+
+    `status_ns` is when the file came to this place, was written or had its rights changed (st_ctime),
+    which no program can set back; on Windows it is when the file was made.
+    """
 
     id: SourceId
     path: Path
     size: int
     mtime_ns: int
     problem: Problem | None = None
+    status_ns: int = 0
 
 
 def scan(root: Path, *, ignore: Sequence[str] = (), exclude: Sequence[Path] = ()) -> list[Found]:
     """Return the files under `root` that no rule leaves out, sorted by id.
 
-    A link is followed if what it points to is not in the corpus already, and once only.
+    A link is followed if what it points to is not in the corpus already, and once only. One that leads
+    to a folder around the corpus is refused: it would bring in what lies beside it.
 
     Args:
         root: The corpus folder.
@@ -45,18 +52,15 @@ def scan(root: Path, *, ignore: Sequence[str] = (), exclude: Sequence[Path] = ()
         exclude: Files and folders that are never part of a corpus: the store itself.
 
     Raises:
-        ConfigError: `root` is no folder that can be listed, or a pattern is wrong.
+        ConfigError: `root` is no folder that can be listed, goes away, or a pattern is wrong.
     """
-    walk = _Walk({_key(os.stat(path)) for path in exclude if path.exists()})
-    try:
-        start = os.stat(root)
-        os.scandir(root).close()
-    except OSError as error:
-        raise ConfigError(
-            f"The folder {root} cannot be read: {_words(error)}.", fix="Give the path of a folder."
-        ) from error
+    start = _look_at(root)
+    walk = _Walk(_keys(exclude), _keys(root.resolve().parents))
     walk.folder(root, "", IgnoreRules.at_root(root, ignore), start)
     walk.links()
+    if _key(_look_at(root)) != _key(start):
+        # An unmounted disk leaves an empty folder: everything would count as removed.
+        raise ConfigError(f"The folder {root} was replaced while it was listed.", fix="Run it again.")
     return sorted(walk.found, key=lambda found: found.id)
 
 
@@ -64,12 +68,23 @@ _Key = tuple[int, int]
 _LINK_FIX = "Remove the link, or list it in .mmragignore."
 
 
+def _look_at(root: Path) -> os.stat_result:
+    try:
+        os.scandir(root).close()
+        return os.stat(root)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {root} cannot be read: {_words(error)}.", fix="Give the path of a folder."
+        ) from error
+
+
 class _Walk:
     """One walk; links wait until every real file and folder is known."""
 
-    def __init__(self, excluded: set[_Key]) -> None:
+    def __init__(self, excluded: set[_Key], around: set[_Key]) -> None:
         self.found: list[Found] = []
         self._excluded = excluded
+        self._around = around
         self._seen: set[_Key] = set()
         self._ids: set[str] = set()
         self._links: list[tuple[str, Path, IgnoreRules]] = []
@@ -84,6 +99,8 @@ class _Walk:
             try:
                 with os.scandir(path) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # Deleted or replaced since the folder above was listed.
             except OSError as error:
                 self._blocked(prefix.rstrip("/"), path, error)
                 continue
@@ -124,7 +141,9 @@ class _Walk:
                 # A link to itself is ELOOP.
                 self._skip(source_id, f"The link cannot be followed: {_words(error)}.", _LINK_FIX)
                 continue
-            if stat.S_ISDIR(status.st_mode):
+            if _key(status) in self._around:
+                self._skip(source_id, "The link leads to a folder around the corpus.", _LINK_FIX)
+            elif stat.S_ISDIR(status.st_mode):
                 if _key(status) not in self._excluded and not rules.ignores(source_id, folder=True):
                     self.folder(path, source_id + "/", rules, status)
             elif _key(status) not in self._seen:
@@ -137,7 +156,15 @@ class _Walk:
         if not stat.S_ISREG(status.st_mode):
             self._skip(source_id, "It is not a regular file.", "List it in .mmragignore.")
             return
-        self._add(Found(SourceId(source_id), path, status.st_size, status.st_mtime_ns))
+        self._add(
+            Found(
+                SourceId(source_id),
+                path,
+                status.st_size,
+                status.st_mtime_ns,
+                status_ns=status.st_ctime_ns,
+            )
+        )
 
     def _skip(self, source_id: str, reason: str, fix: str) -> None:
         self._add(Found(SourceId(source_id), Path(), 0, 0, Problem("skipped", reason, fix)))
@@ -162,6 +189,14 @@ def unreadable(error: OSError) -> Problem:
 
 def _words(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
+
+
+def _keys(paths: Iterable[Path]) -> set[_Key]:
+    keys = set()
+    for path in paths:
+        with suppress(OSError):
+            keys.add(_key(os.stat(path)))
+    return keys
 
 
 def _key(status: os.stat_result) -> _Key:

@@ -6,18 +6,22 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmrag.core.errors import Locked
-from mmrag.core.protocols import Embedder, Ocr, ReadContext, Reader, ReadLimits, Splitter
+from mmrag.core.protocols import Embedder, Ocr, Reader, ReadLimits, Splitter
 from mmrag.corpus.apply import Applier
 from mmrag.corpus.hashing import hash_files
 from mmrag.corpus.intake import Intaker, signature, versions
-from mmrag.corpus.ocr import CachedOcr
-from mmrag.corpus.plan import Hashed, Plan, Versions, make_plan
-from mmrag.corpus.readers.detect import detect as detect_type
-from mmrag.corpus.report import Progress, SyncReport, states_of, troubles_of
+from mmrag.corpus.ocr import OcrMemory
+from mmrag.corpus.plan import Hashed, Plan, Stamp, Versions, make_plan
+from mmrag.corpus.read_file import ReadTools
+from mmrag.corpus.readers import Detector
+from mmrag.corpus.report import Progress, SyncReport, new_troubles, states_of, troubles_of
 from mmrag.corpus.scan import scan
+from mmrag.corpus.workers import open_readers
 from mmrag.store import SourceRecord, Store, Writer
 
 _CACHE, _LOOKED, _UNFINISHED = "sync", "looked", "unfinished"
@@ -33,16 +37,18 @@ def sync(
     ocr: Ocr | None = None,
     ignore: Sequence[str] = (),
     limits: ReadLimits | None = None,
-    detect: Callable[[Path], str] = detect_type,
+    detect: Callable[[Path], str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: Callable[[int], None] | None = None,
     dry_run: bool = False,
+    workers: int | None = None,
     clock: Callable[[], int] = time.time_ns,
 ) -> SyncReport:
     """Read what is new or changed in a folder, forget what is gone, embed only what is missing.
 
     Work is committed every two seconds and stays when the run is stopped. A file that cannot be
-    read becomes a failed or skipped source with its reason; it never ends the run.
+    read becomes a failed or skipped source with its reason; it never ends the run. Files are read in
+    worker processes within `limits`: one that hangs, crashes or takes too much memory fails alone.
 
     Args:
         folder: The root of the corpus.
@@ -53,14 +59,16 @@ def sync(
         ocr: Reads pictures and scans; None leaves their words out.
         ignore: gitignore patterns on top of the defaults and `.mmragignore`.
         limits: Bounds for readers.
-        detect: Tells a file's media type, or raises a SourceError.
+        detect: Tells a file's media type, or raises a SourceError; by the readers' formats unless given.
         on_progress: Called often; must be quick.
         on_commit: Called with each new generation: its content can be searched.
         dry_run: Only plan.
+        workers: How many processes read; as many as there are cores, at most 8, unless given. 0 reads in
+            this process, where no bounds on time and memory hold: for tests and debuggers.
         clock: Nanoseconds since 1970.
 
     Raises:
-        ConfigError: The folder cannot be listed, or an ignore pattern is wrong.
+        ConfigError: The folder cannot be listed, an ignore pattern is wrong, or a reader cannot be pickled.
         Locked: Another writer holds the store, and there is something to do.
         ModelError: The embedder cannot run.
     """
@@ -89,20 +97,25 @@ def sync(
         records = store.sources()
         plan = _plan(folder, files, records, now)
         digests: dict[str, str] = {file.found.id: file.digest for file in files}
-        intaker = Intaker(
-            readers,
-            splitter,
-            ReadContext(folder, _remembering(ocr, writer), limits or ReadLimits()),
-            detect,
-            lambda path: signature(folder, path, digests),
-        )
-        applier = Applier(writer, embedder, records, tell, on_commit or _silent, clock)
+        intaker = Intaker(splitter, now, lambda path: signature(folder, path, digests))
+        memory = OcrMemory(store)
+        applier = Applier(writer, embedder, records, memory, tell, on_commit or _silent, clock)
+        tools = ReadTools(tuple(readers), detect or Detector(readers), folder, limits or ReadLimits(), ocr)
         writer.cache(_CACHE, _UNFINISHED, b"1")
-        with applier.keeping_what_is_done():
-            applier.apply(plan, intaker)
+        with applier.keeping_what_is_done(), open_readers(tools, memory, workers) as read:
+            applier.apply(plan, intaker, read)
         writer.cache(_CACHE, _UNFINISHED, b"")
         _keep_look(writer, started)
-    return _report(store, store.sources(), plan, clock() - started, applier)
+    after = store.sources()
+    report = _report(store, after, plan, clock() - started)
+    return replace(
+        report,
+        new_troubles=new_troubles(records, after, plan),
+        read=applier.read,
+        embedded=applier.embedded,
+        speeds=applier.speeds,
+        spent=dict(applier.spent),
+    )
 
 
 def is_complete(store: Store) -> bool:
@@ -124,15 +137,16 @@ def staleness(folder: Path, record: SourceRecord) -> str | None:
 def _plan(folder: Path, files: Sequence[Hashed], records: Sequence[SourceRecord], now: Versions) -> Plan:
     digests: dict[str, str] = {file.found.id: file.digest for file in files}
     used = {path for record in records for path in record.depends}
+    needed = {Stamp.of(record.reader).needs for record in records if record.state == "skipped"} - {""}
+    now = replace(now, arrived=frozenset(filter(_is_installed, needed)))
     return make_plan(files, records, now, {path: signature(folder, path, digests) for path in used})
 
 
-def _remembering(ocr: Ocr | None, writer: Writer) -> Ocr | None:
-    if ocr is None:
-        return None
-    return CachedOcr(
-        ocr, lambda key: writer.cached("ocr", key), lambda key, lines: writer.cache("ocr", key, lines)
-    )
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _keep_look(writer: Writer, started_ns: int) -> None:
@@ -141,13 +155,7 @@ def _keep_look(writer: Writer, started_ns: int) -> None:
 
 
 def _report(
-    store: Store,
-    records: Sequence[SourceRecord],
-    plan: Plan,
-    took_ns: int,
-    applier: Applier | None = None,
-    *,
-    dry_run: bool = False,
+    store: Store, records: Sequence[SourceRecord], plan: Plan, took_ns: int, *, dry_run: bool = False
 ) -> SyncReport:
     return SyncReport(
         plan=plan,
@@ -156,8 +164,6 @@ def _report(
         items=store.count(),
         seconds=took_ns / 1e9,
         generation=store.generation,
-        read=applier.read if applier else 0,
-        embedded=applier.embedded if applier else 0,
         dry_run=dry_run,
     )
 

@@ -1,5 +1,6 @@
 import io
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmrag.core.errors import Corrupt, MissingExtra, NotFound
 from mmrag.core.protocols import Ocr, OcrLine
-from mmrag.core.types import Box
-from mmrag.corpus.ocr import CachedOcr, RapidOcr, Tesseract, TesseractOptions, _bundled, _tsv_lines
+from mmrag.core.types import Box, SourceId
+from mmrag.corpus.ocr import (
+    CachedOcr,
+    OcrMemory,
+    RapidOcr,
+    Tesseract,
+    TesseractOptions,
+    _bundled,
+    _tsv_lines,
+    on_threads,
+)
+from mmrag.store import Store
 
 WORDS = ["Relay wiring diagram", "Warranty: 24 months", "Supply 230 V AC"]
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
@@ -101,6 +112,24 @@ print(len(RapidOcr().read(open(sys.argv[1], "rb").read())))
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
 
 
+def test_rapidocr_travels_without_its_models_and_shares_the_cores(rapid: RapidOcr) -> None:
+    rapid.read(page())
+    sent = pickle.dumps(rapid)
+    assert len(sent) < 2000
+    got = on_threads(pickle.loads(sent), 1)
+    assert isinstance(got, RapidOcr)
+    assert (got.identity, got._options.threads, rapid._options.threads) == (rapid.identity, 1, 2)
+    assert [line.text for line in got.read(page())] == WORDS
+    assert on_threads(None, 1) is None
+
+
+def test_a_pickled_rapidocr_is_not_imported_before_its_first_picture(rapid: RapidOcr) -> None:
+    script = "import pickle, sys; pickle.loads(sys.stdin.buffer.read()); sys.exit('rapidocr' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", script], input=pickle.dumps(rapid), check=False).returncode == 0
+    )
+
+
 def test_a_torn_picture_is_corrupt(rapid: RapidOcr) -> None:
     with pytest.raises(Corrupt):
         rapid.read(page()[:300])
@@ -113,6 +142,7 @@ def test_tesseract_reads_lines_with_boxes() -> None:
     assert [line.text for line in lines] == WORDS
     assert all(0 <= line.box.x0 < line.box.x1 <= 1 for line in lines)
     assert engine.identity.startswith("tesseract ")
+    assert pickle.loads(pickle.dumps(engine)).read(page()) == lines
 
 
 @needs_tesseract
@@ -159,3 +189,21 @@ def test_the_cache_answers_for_the_same_picture_and_engine() -> None:
     assert len(kept) == 3
     assert all(isinstance(json.loads(value), list) for value in kept.values())
     assert cached.identity == "a/1"
+
+
+def test_the_memory_gives_what_is_not_committed_yet_and_names_its_sources(tmp_path: Path) -> None:
+    first, second = SourceId("a.pdf"), SourceId("b.pdf")
+    with Store.create(tmp_path / "store", identity={"dim": "2"}) as store:
+        memory = OcrMemory(store)
+        assert memory.get("key", first) is None
+        memory.put("key", b"words", first)
+        assert memory.get("key", second) == b"words"
+        with store.writer() as writer:
+            memory.write(writer)
+            assert memory.get("key", second) == b"words"
+            assert store.cached("ocr", "key") is None
+            writer.commit()
+            memory.write(writer)
+            writer.commit()
+        assert store.cached("ocr", "key") == OcrMemory(store).get("key", second) == b"words"
+        assert memory.get("key", first) == b"words"

@@ -17,12 +17,21 @@ REAL = digest_bytes(b"abc")
 
 
 def look(
-    path: Path, *, digest: str, size: int = 3, mtime_ns: int = MTIME, looked: int | None
+    path: Path,
+    *,
+    digest: str,
+    size: int = 3,
+    mtime_ns: int = MTIME,
+    status_ns: int = 0,
+    looked: int | None,
 ) -> tuple[str, bool]:
     path.write_bytes(b"abc")
     record = SourceRecord(Source(SourceId("a"), digest, size, "text/plain"), mtime_ns, "indexed")
     files, racy = hash_files(
-        [Found(SourceId("a"), path, 3, MTIME)], {SourceId("a"): record}, looked, lambda _: None
+        [Found(SourceId("a"), path, 3, MTIME, status_ns=status_ns)],
+        {SourceId("a"): record},
+        looked,
+        lambda _: None,
     )
     return files[0].digest, racy
 
@@ -34,6 +43,8 @@ def look(
         ({"looked": MTIME + RACY_NS}, (REAL, True)),
         ({"looked": MTIME - 1}, (REAL, True)),
         ({"looked": None}, (REAL, True)),
+        ({"looked": 2 * MTIME, "status_ns": MTIME}, ("old", False)),
+        ({"looked": 2 * MTIME, "status_ns": 2 * MTIME}, (REAL, True)),
         ({"looked": 2 * MTIME, "size": 4}, (REAL, False)),
         ({"looked": 2 * MTIME, "mtime_ns": MTIME + 1}, (REAL, False)),
         ({"looked": 2 * MTIME, "digest": ""}, (REAL, False)),

@@ -109,13 +109,17 @@ def test_an_empty_digest_is_never_a_copy_or_move() -> None:
         ({"reader": VERSIONS.unread, "state": "skipped", "media_type": "audio/mpeg"}, "unchanged"),
         ({"reader": "none/00000000", "state": "skipped"}, "upgraded"),
         ({"reader": "text/1?", "state": "failed"}, "retried"),
+        ({"reader": "text/1!magic", "state": "skipped"}, "unchanged"),
+        ({"reader": "text/1!arrived", "state": "skipped"}, "retried"),
+        ({"reader": "text/0!magic", "state": "skipped"}, "upgraded"),
         ({"depends": {"figure.png": "7"}}, "depends"),
         ({"depends": {"gone.png": ""}}, "unchanged"),
         ({"depends": {"figure.png": "8", "gone.png": "1"}}, "depends"),
     ],
 )
 def test_reasons_to_read_the_same_bytes_again(changes: dict[str, object], expected: str) -> None:
-    plan = make_plan([file("a", "1")], [record("a", "1", **changes)], VERSIONS, {"figure.png": "8"})
+    now = replace(VERSIONS, arrived=frozenset({"arrived"}))
+    plan = make_plan([file("a", "1")], [record("a", "1", **changes)], now, {"figure.png": "8"})
     assert lists(plan) == {expected: 1}
 
 
@@ -140,7 +144,14 @@ def test_a_file_out_of_reach_is_told_once() -> None:
 
 @pytest.mark.parametrize(
     "stamp",
-    [Stamp("pdf/1"), Stamp("pdf/1", "none"), Stamp("pdf/1", "12ab", again=True), Stamp("none/1", again=True)],
+    [
+        Stamp("pdf/1"),
+        Stamp("pdf/1", "none"),
+        Stamp("pdf/1", "12ab", again=True),
+        Stamp("none/1", again=True),
+        Stamp("word/1", needs="docx"),
+        Stamp("word/1", "12ab", again=True, needs="docx"),
+    ],
 )
 def test_stamps_round_trip(stamp: Stamp) -> None:
     assert Stamp.of(str(stamp)) == stamp

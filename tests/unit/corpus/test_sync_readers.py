@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 from reportlab.pdfgen.canvas import Canvas
 
-from mmrag.corpus.readers import READERS
+from mmrag.corpus.readers import load_readers
 from mmrag.corpus.report import SyncReport
 from mmrag.corpus.split import PassageOptions
 from mmrag.corpus.sync import sync
@@ -55,7 +55,7 @@ def run(folder: Path, store: Store) -> Callable[[], SyncReport]:
     splitter = PassageOptions().build(EMBEDDER.count_tokens)
 
     def go() -> SyncReport:
-        return sync(folder, store, EMBEDDER, readers=READERS, splitter=splitter, ocr=FakeOcr())
+        return sync(folder, store, EMBEDDER, readers=load_readers(), splitter=splitter, ocr=FakeOcr())
 
     return go
 

@@ -11,8 +11,9 @@ import pytest
 
 from mmrag.core.errors import Corrupt, Encrypted, MissingExtra, ModelError, Unsupported
 from mmrag.core.identity import digest_bytes, item_id
+from mmrag.core.lazy import require
 from mmrag.core.protocols import OcrLine, ReadContext, Reader
-from mmrag.core.reading import Blob, Block, PageCoverage, Reading
+from mmrag.core.reading import About, Blob, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Box, Embeddings, Item, Page, Part, Source, Span
 from mmrag.corpus.report import Progress, SyncReport
 from mmrag.corpus.sync import sync
@@ -20,6 +21,7 @@ from mmrag.store import Store
 from mmrag.testing.fakes import FakeOcr, HashingEmbedder
 
 SECOND = 1_000_000_000
+BREAKS = {"!memory": MemoryError(), "!deep": RecursionError("maximum"), "!exit": SystemExit(2)}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -29,7 +31,8 @@ class LineReader:
 
     name: str = "text"
     version: int = 1
-    media_types: frozenset[str] = frozenset({"text/plain"})
+    formats: tuple[Format, ...] = (Format("text/plain", "a text", (".txt",)),)
+    about: tuple[About, ...] = ()
     paths: list[str] = field(default_factory=list)
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
@@ -43,8 +46,14 @@ class LineReader:
                 raise MissingExtra("Reading it needs magic.", fix="Run: pip install 'mmrag[magic]'")
             if word == "!bug":
                 raise RuntimeError(rest)
+            if word == "!package":
+                require(rest, extra="magic", feature="Reading it")
             if word == "!stop":
                 raise KeyboardInterrupt
+            if word in BREAKS:
+                raise BREAKS[word]
+            if word == "!with":
+                return Reading((), depends=(rest,), read_with=rest)
             if word == "!vanish":
                 path.unlink()
                 path.read_text(encoding="utf-8")
@@ -63,7 +72,8 @@ class LineReader:
 class PictureReader:
     name: str = "image"
     version: int = 1
-    media_types: frozenset[str] = frozenset({"image/png"})
+    formats: tuple[Format, ...] = (Format("image/png", "a picture", (".png",), b"\x89PNG"),)
+    about: tuple[About, ...] = ()
 
     def read(self, path: Path, source: Source, context: ReadContext) -> Reading:
         data = path.read_bytes()
@@ -158,6 +168,7 @@ class Corpus:
             readers=[self.reader, self.picture_reader],
             splitter=self.splitter,
             detect=self.detect,
+            workers=0,
             on_progress=self.progress.append,
             on_commit=self.commits.append,
             clock=self.clock,
@@ -296,11 +307,11 @@ def test_every_trouble_has_one_state_with_reason_and_fix(corpus: Corpus) -> None
     corpus.write("partly.txt", "!partly Page 2 was left out.\nbody")
     corpus.write("wrong.pdf", "x")
     report = corpus.sync()
-    assert report.states == {"indexed": 1, "partial": 1, "skipped": 2, "failed": 4}
+    assert report.states == {"indexed": 1, "partial": 1, "skipped": 3, "failed": 3}
     assert {t.source: (t.state, t.reason) for t in report.troubles} == {
         "bug.txt": ("failed", "The reader text/1 broke: RuntimeError: the tape"),
         "empty.txt": ("skipped", "It holds nothing to index."),
-        "extra.txt": ("failed", "Reading it needs magic."),
+        "extra.txt": ("skipped", "Reading it needs magic."),
         "film.mp4": ("skipped", "No reader takes .mp4."),
         "locked.txt": ("failed", "The file needs a password."),
         "partly.txt": ("partial", "Page 2 was left out."),
@@ -308,6 +319,73 @@ def test_every_trouble_has_one_state_with_reason_and_fix(corpus: Corpus) -> None
     }
     assert all(t.fix for t in report.troubles if t.state != "partial")
     assert corpus.texts() == ["!partly Page 2 was left out.", "body", "fine"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("!memory", "The reader text/1 needed more memory than there is."),
+        ("!deep", "The reader text/1 gave up: the file is nested too deeply."),
+        ("!exit", "The reader text/1 broke: SystemExit: 2"),
+    ],
+)
+def test_what_is_no_error_of_a_file_is_one_all_the_same(corpus: Corpus, content: str, reason: str) -> None:
+    corpus.write("a.txt", content)
+    assert [(t.state, t.reason, bool(t.fix)) for t in corpus.sync().troubles] == [("failed", reason, True)]
+    assert corpus.sync().plan.is_empty
+
+
+def test_a_source_that_is_read_with_another_follows_it(corpus: Corpus) -> None:
+    corpus.write("talk.txt", "!with film.txt")
+    corpus.write("film.txt", "film")
+    corpus.sync()
+    assert corpus.state("talk.txt") == ("skipped", "It is read with film.txt.")
+    assert corpus.sync().plan.is_empty
+    corpus.write("film.txt", "another film")
+    assert [one.found.id for one in corpus.sync().plan.depends] == ["talk.txt"]
+    (corpus.root / "film.txt").unlink()
+    assert [one.found.id for one in corpus.sync().plan.depends] == ["talk.txt"]
+
+
+def test_a_missing_package_is_named_once_and_looked_for_without_reading(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    corpus.write("a.txt", "!package mmrag_magic\nbody")
+    report = corpus.sync()
+    (trouble,) = report.troubles
+    assert (trouble.state, trouble.fix) == ("skipped", "Run: pip install 'mmrag[magic]'")
+    assert "'mmrag_magic', which is not installed" in trouble.reason
+    assert corpus.sync().plan.is_empty
+    (tmp_path / "mmrag_magic.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [one.found.id for one in corpus.sync().plan.retried] == ["a.txt"]
+    assert corpus.state("a.txt") == ("indexed", "")
+
+
+def test_new_troubles_are_told_apart_from_known_ones(corpus: Corpus) -> None:
+    corpus.write("a.txt", "!locked")
+    corpus.write("b.txt", "!partly Page 2 was left out.")
+    assert [t.source for t in corpus.sync().new_troubles] == ["a.txt", "b.txt"]
+    corpus.write("c.txt", "!locked too")
+    corpus.write("b.txt", "!partly Page 3 was left out.")
+    (corpus.root / "a.txt").rename(corpus.root / "moved.txt")
+    report = corpus.sync()
+    assert [t.source for t in report.troubles] == ["b.txt", "c.txt", "moved.txt"]
+    assert [t.source for t in report.new_troubles] == ["b.txt", "c.txt"]
+    again = corpus.sync()
+    assert (len(again.troubles), again.new_troubles) == (3, ())
+
+
+def test_a_report_says_what_reading_took_by_kind(corpus: Corpus) -> None:
+    corpus.write("a.txt", "one")
+    corpus.write("b.txt", "three")
+    corpus.write("c.png", PNG)
+    report = corpus.sync()
+    speeds = {kind: (one.files, one.pages, one.bytes) for kind, one in report.speeds.items()}
+    assert speeds == {"text": (2, 0, 8), "image": (1, 1, len(PNG))}
+    assert all(one.seconds > 0 for one in report.speeds.values())
+    assert set(report.spent) == {"split", "embed", "write"}
+    assert corpus.sync().speeds == {}
 
 
 def test_only_what_may_work_now_is_tried_again(corpus: Corpus) -> None:
@@ -379,15 +457,16 @@ def test_a_change_within_the_same_tick_is_seen(corpus: Corpus) -> None:
     assert corpus.texts() == ["two"]
 
 
-def test_an_old_file_is_not_hashed_again_once_it_was_seen_settled(corpus: Corpus) -> None:
-    corpus.write("a.txt", "one", age_s=-60)
+def test_a_file_in_the_place_of_one_of_the_same_size_and_time_is_seen(corpus: Corpus) -> None:
+    path = corpus.write("a.txt", "one")
     corpus.sync()
-    corpus.sync()
-    before = (corpus.root / "a.txt").stat()
-    corpus.write("a.txt", "two")
-    os.utime(corpus.root / "a.txt", ns=(before.st_mtime_ns, before.st_mtime_ns))
-    # Size and time are those of a settled file: the stat cache answers.
-    assert corpus.sync().plan.is_empty
+    before = path.stat()
+    other = corpus.write("b", "two")
+    os.utime(other, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    other.replace(path)
+    # The clock of these tests is in the past: the status of a real file is always later than the look.
+    assert [one.found.id for one in corpus.sync().plan.changed] == ["a.txt"]
+    assert corpus.texts() == ["two"]
 
 
 def test_batches_gather_passages_of_several_sources(corpus: Corpus) -> None:
@@ -402,6 +481,15 @@ def test_a_long_source_is_embedded_in_pieces(corpus: Corpus) -> None:
     corpus.write("a.txt", "\n".join(f"passage {i}" for i in range(150)))
     corpus.sync()
     assert [len(batch) for batch in corpus.embedder.batches] == [64, 64, 22]
+
+
+def test_a_source_is_written_before_a_long_one_behind_it_is_embedded(corpus: Corpus) -> None:
+    corpus.write("a.txt", "short")
+    corpus.write("b.txt", "\n".join(f"passage {i}" for i in range(150)))
+    corpus.embedder.breaks_at = "passage 149"
+    with pytest.raises(ModelError):
+        corpus.sync()
+    assert corpus.texts() == ["short"]
 
 
 def test_work_is_committed_every_two_seconds(corpus: Corpus) -> None:
@@ -449,7 +537,9 @@ def test_a_broken_embedder_ends_the_run_and_keeps_what_is_complete(corpus: Corpu
 
 def test_dry_run_only_plans(corpus: Corpus) -> None:
     corpus.write("a.txt", "one")
+    untouched = {path: path.read_bytes() for path in corpus.store.path.rglob("*") if path.is_file()}
     report = corpus.sync(dry_run=True)
+    assert {path: path.read_bytes() for path in corpus.store.path.rglob("*") if path.is_file()} == untouched
     assert report.dry_run
     assert (report.plan.counts["added"], report.items, report.generation) == (1, 0, 0)
     assert corpus.store.sources() == []
@@ -523,6 +613,9 @@ def test_progress_names_stages_and_never_runs_backwards(corpus: Corpus) -> None:
     reading = [step.done for step in corpus.progress if step.stage == "read"]
     assert reading == sorted(reading)
     assert reading[-1] == 70
+    sizes = [(step.bytes_done, step.bytes_total) for step in corpus.progress if step.stage == "read"]
+    assert sizes == sorted(sizes)
+    assert sizes[-1][0] == sizes[-1][1] == sum(path.stat().st_size for path in corpus.root.iterdir())
     assert all(step.done <= step.total for step in corpus.progress)
 
 
@@ -530,7 +623,7 @@ def test_new_readers_take_what_was_skipped(corpus: Corpus) -> None:
     corpus.write("a.mp4", "x")
     corpus.sync()
     assert corpus.sync().plan.is_empty
-    new: Reader = LineReader(name="film", media_types=frozenset({"video/mp4"}))  # type: ignore[assignment]
+    new: Reader = LineReader(name="film", formats=(Format("video/mp4", "a film", (".mp4",)),))
     report = sync(
         corpus.root,
         corpus.store,
@@ -538,6 +631,7 @@ def test_new_readers_take_what_was_skipped(corpus: Corpus) -> None:
         readers=[corpus.reader, corpus.picture_reader, new],
         splitter=corpus.splitter,
         detect=lambda path: "video/mp4",
+        workers=0,
         clock=corpus.clock,
     )
     assert report.plan.counts["upgraded"] == 1

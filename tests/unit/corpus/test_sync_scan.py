@@ -31,7 +31,8 @@ def test_files_come_sorted_with_posix_ids(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["a.md", "b.md", "b/a.md", "b/z.md", "ä/ö.md"]
     found = scan(tmp_path)[0]
     assert (found.path, found.size, found.problem) == (tmp_path / "a.md", 4, None)
-    assert found.mtime_ns == (tmp_path / "a.md").stat().st_mtime_ns
+    status = (tmp_path / "a.md").stat()
+    assert (found.mtime_ns, found.status_ns) == (status.st_mtime_ns, status.st_ctime_ns)
 
 
 def test_defaults_leave_out_tools_and_hidden_files(tmp_path: Path) -> None:
@@ -101,6 +102,55 @@ def test_links_are_followed_once_and_never_in_circles(tmp_path: Path) -> None:
     assert list(found) == ["broken.md", "first/b.md", "first/deep/c.md", "self.md", "sub/a.md"]
     assert [one for one, problem in found.items() if problem] == ["broken.md", "self.md"]
     assert all(problem.state == "skipped" and problem.fix for problem in found.values() if problem)
+
+
+@posix
+def test_a_link_to_a_folder_around_the_corpus_is_named_and_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, "root/sub/a.md", "beside/secret.md")
+    for name, target in (("up", tmp_path), ("sub/root", tmp_path / "root"), ("all", Path("/"))):
+        (tmp_path / "root" / name).symlink_to(target, target_is_directory=True)
+    found = {one.id: one.problem for one in scan(tmp_path / "root")}
+    assert list(found) == ["all", "sub/a.md", "up"]
+    assert {problem.reason for problem in found.values() if problem} == {
+        "The link leads to a folder around the corpus."
+    }
+
+
+def test_a_folder_that_vanishes_meanwhile_is_left_out_and_a_root_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "root/a.md", "root/goes/b.md")
+    real, gone = os.scandir, {"goes"}
+
+    def scandir(path: str | Path) -> object:
+        if Path(path).name in gone:
+            raise FileNotFoundError(2, "No such file or directory")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert ids(tmp_path / "root") == ["a.md"]
+    gone.add("root")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        scan(tmp_path / "root")
+
+
+def test_a_root_that_is_replaced_meanwhile_empties_no_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "root/a.md", "other/b.md")
+    real = os.scandir
+    looks: list[object] = []
+
+    def scandir(path: str | Path) -> object:
+        looks.append(path)
+        if len(looks) == 2:  # After the first look, before the walk.
+            (tmp_path / "root").rename(tmp_path / "old")
+            (tmp_path / "other").rename(tmp_path / "root")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match="was replaced"):
+        scan(tmp_path / "root")
 
 
 @posix
