@@ -4,56 +4,47 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
 from mmrag.answer import compose_answer, write_evidence
-from mmrag.core.errors import ConfigError, MissingExtra, QueryError, StoreError, did_you_mean
+from mmrag.core.errors import ConfigError, Locked, MissingExtra, QueryError, did_you_mean
 from mmrag.core.filters import parse
-from mmrag.core.protocols import Answerer, Embedder, Ocr, Rows
+from mmrag.core.protocols import Embedder, Ocr, Rows
 from mmrag.core.types import Answer, Hit, Query, SourceId
-from mmrag.corpus import READERS, Progress, SyncReport, is_complete, staleness, sync
-from mmrag.index.published import open_dense, open_lexical, publish
+from mmrag.corpus import (
+    Progress,
+    Stop,
+    SyncReport,
+    changes,
+    is_complete,
+    load_readers,
+    staleness,
+    sync,
+)
+from mmrag.current import Current
 from mmrag.places import Places, path_of
 from mmrag.recipes import PipelineRecipe, load_pipeline
-from mmrag.search import (
-    DenseLane,
-    Explanation,
-    HybridRetriever,
-    LexicalLane,
-    WhyNot,
-    main_languages,
-    why_not,
-    words_for_pictures,
-)
-from mmrag.store import SourceRecord, Store, VerifyReport, verify
+from mmrag.search import Explanation, WhyNot, why_not, words_for_pictures
+from mmrag.store import SourceRecord, Store, find_source, import_store
+from mmrag.upkeep import Upkeep, open_store
 
 MAX_QUESTION_CHARACTERS = 20_000
 """Some 10 pages; a longer one takes many seconds and is a file given by mistake."""
 PUBLISH_SECONDS = 15.0
 """How often a running sync publishes its derived indexes: each time costs about as long as a commit."""
-When = Literal["always", "new", "later", "never"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """What searches run on: one published state of the store."""
-
-    generation: int
-    root: str
-    retriever: HybridRetriever
-    answerer: Answerer
+When = Literal["always", "new", "later", "never", "plan"]
 
 
 class Pipeline:
     """Everything from a folder to a checked answer, over one recipe.
 
     Use `Pipeline.from_folder`. One pipeline may serve many threads; it follows the store when
-    another process syncs it.
+    another process syncs it. `upkeep` verifies, compacts, exports and forgets.
 
         with Pipeline.from_folder("docs") as pipeline:
             answer = pipeline.ask("How long is the warranty?")
@@ -65,8 +56,8 @@ class Pipeline:
         self.recipe = recipe
         self._embedder = embedder
         self._ocr: Ocr | None = None
-        self._snapshot: _Snapshot | None = None
-        self._lock = threading.Lock()
+        self._current = Current(store, recipe, embedder)
+        self.upkeep = Upkeep(folder, store, recipe.index, embedder, self._current.let_go)
 
     @classmethod
     def from_folder(
@@ -87,6 +78,7 @@ class Pipeline:
             store: Where the index lives; `<folder>/.mmrag` unless given.
             sync: When to bring the index up to date: "always", only if there is no index yet
                 ("new"), by a call of `sync` ("later"), or "never": then there must be one.
+                "plan" writes nothing at all: for `sync(dry_run=True)`.
             rebuild: Whether to empty an existing store first.
             on_progress: Called as the sync goes on.
 
@@ -102,7 +94,7 @@ class Pipeline:
         is_new = not Store.exists(places.store)
         if is_new and sync == "never":
             raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {places.sync_command}")
-        opened = _open_store(places, embedder, rebuild=rebuild)
+        opened = open_store(places, embedder, rebuild=rebuild, only_look=sync == "plan")
         pipeline = cls(places.folder, opened, plan, embedder)
         try:
             if sync == "always" or (sync == "new" and is_new):
@@ -112,10 +104,40 @@ class Pipeline:
             raise
         return pipeline
 
+    @classmethod
+    def from_export(
+        cls,
+        folder: str | Path,
+        exported: str | Path,
+        *,
+        recipe: str | Path = "default",
+        store: str | Path | None = None,
+    ) -> Pipeline:
+        """Make the index of a folder out of what `export` wrote, and open it; nothing is embedded.
+
+        Raises:
+            StoreError: The folder has an index already, or `exported` is no export.
+        """
+        places = Places.of(folder, store)
+        import_store(path_of(exported, "folder"), places.store).close()
+        pipeline = cls.from_folder(folder, recipe=recipe, store=store, sync="later")
+        pipeline.upkeep.publish()
+        return pipeline
+
     def sync(
-        self, *, dry_run: bool = False, on_progress: Callable[[Progress], None] | None = None
+        self,
+        *,
+        dry_run: bool = False,
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> SyncReport:
         """Make the index equal to the folder; a second run does nothing.
+
+        Args:
+            dry_run: Only plan.
+            workers: How many processes read files, one a core unless given; 0 reads in this process,
+                where nothing bounds the time and memory that a hostile file takes.
+            on_progress: Called as the sync goes on.
 
         Raises:
             Locked: Another process is syncing; the message names it.
@@ -123,30 +145,62 @@ class Pipeline:
         index = self.recipe.index
         published = time.monotonic()
 
-        def publish_now() -> None:
-            publish(self.store, index.dense, index.lexical, self._embedder.dim)
-
         def on_commit(_: int) -> None:
             # What is not published is indexed in memory by whoever searches meanwhile.
             nonlocal published
             if time.monotonic() - published >= PUBLISH_SECONDS:
-                publish_now()
+                self.upkeep.publish()
                 published = time.monotonic()
 
         report = sync(
             self.folder,
             self.store,
             self._embedder,
-            readers=READERS,
+            readers=load_readers(),
             splitter=index.splitter.build(self._embedder.count_tokens),
             ocr=self._ocr_if_installed(),
+            workers=workers,
             dry_run=dry_run,
             on_progress=on_progress,
             on_commit=on_commit,
         )
         if not dry_run:
-            publish_now()
+            self.upkeep.publish()
         return report
+
+    def watch(
+        self,
+        *,
+        every_s: float = 600.0,
+        stop: Stop | None = None,
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Iterator[SyncReport]:
+        """Sync now and after every change of the folder; yield the report of each sync.
+
+        While another process syncs the same store, the change waits for its turn.
+
+        Args:
+            every_s: Look after so many seconds without news too.
+            stop: Ends the watch when it is set: a `threading.Event`.
+            workers: As in `sync`.
+            on_progress: Called as each sync goes on.
+
+        Raises:
+            ConfigError: The folder is gone, or cannot be watched.
+        """
+        waits = threading.Event()
+        told = changes(
+            self.folder, exclude=(self.store.path,), every_s=every_s, stop=stop, again=waits.is_set
+        )
+        for _ in told:
+            try:
+                report = self.sync(workers=workers, on_progress=on_progress)
+            except Locked:
+                waits.set()
+                continue
+            waits.clear()
+            yield report
 
     def search(
         self, query: str | Query, *, k: int = 10, filter: str | None = None, image: str | Path | None = None
@@ -170,7 +224,7 @@ class Pipeline:
         """Search, and keep what each lane found, what it cost and which lane was left out."""
         wanted, notes = self._query(query, image)
         with self.store.snapshot():
-            found = self._current().retriever.explain(wanted, k, allow=self._allowed(filter))
+            found = self._current.state().retriever.explain(wanted, k, allow=self._allowed(filter))
             own = self.warnings({hit.item.source for hit in found.hits})
         return replace(found, notes=(*notes, *found.notes, *own))
 
@@ -184,7 +238,7 @@ class Pipeline:
         """
         query, notes = self._query(question, image)
         with self.store.snapshot():
-            current = self._current()
+            current = self._current.state()
             found = current.retriever.explain(query, self.recipe.evidence, allow=self._allowed(filter))
             answer = compose_answer(
                 query,
@@ -213,9 +267,9 @@ class Pipeline:
         """
         wanted, _ = self._query(query, image)
         with self.store.snapshot():
-            record = self._source(source)
+            record = find_source(self.store, source, self.folder)
             return why_not(
-                self._current().retriever,
+                self._current.state().retriever,
                 wanted,
                 self.store.rows_of(record.source.id),
                 record,
@@ -254,10 +308,6 @@ class Pipeline:
             )
         recipe = replace(self.recipe, answer=loosened())
         return Pipeline(self.folder, self.store, recipe, self._embedder)
-
-    def verify(self) -> VerifyReport:
-        """Check that the store is whole."""
-        return verify(self.store)
 
     def sources(self) -> list[SourceRecord]:
         """Return every file of the folder with its state and reason, sorted by path."""
@@ -333,59 +383,3 @@ class Pipeline:
         with suppress(MissingExtra):
             return self._ocr_engine()
         return None
-
-    def _source(self, name: str) -> SourceRecord:
-        if not isinstance(name, str):
-            raise QueryError(f"{name!r} names no source.", fix="Give the name that `status` shows.")
-        name = name.encode("utf-8", "replace").decode()  # SQLite takes no half characters.
-        record = self.store.source(SourceId(name))
-        if record is not None:
-            return record
-        known = [record.source.id for record in self.store.sources()]
-        same_name = [known_id for known_id in known if known_id.rsplit("/", 1)[-1] == name]
-        if len(same_name) == 1:
-            return self._source(same_name[0])
-        raise QueryError(
-            f"{name!r} was never seen in {str(self.folder)!r}.",
-            fix=f"{did_you_mean(name, known)} If it is new: mmrag sync {self.folder}",
-        )
-
-    def _current(self) -> _Snapshot:
-        with self.store.snapshot():
-            generation = self.store.generation
-            current = self._snapshot
-            if current is not None and current.generation == generation:
-                return current
-            # While one thread opens the new state, the others go on with the last one.
-            if not self._lock.acquire(blocking=current is None):
-                assert current is not None
-                return current
-            try:
-                if self._snapshot is None or self._snapshot.generation != generation:
-                    self._snapshot = self._open(generation)
-                return self._snapshot
-            finally:
-                self._lock.release()
-
-    def _open(self, generation: int) -> _Snapshot:
-        index, embedder = self.recipe.index, self._embedder
-        lexical = open_lexical(self.store, index.lexical)
-        dense = open_dense(self.store, index.dense, embedder.dim)
-        spoken = main_languages(self.store.languages())
-        lanes = (LexicalLane(lexical), DenseLane(embedder, dense, corpus_languages=spoken))
-        search = self.recipe.search
-        retriever = HybridRetriever(lanes, search.fusion, self.store.items, depth=search.depth)
-        answerer = self.recipe.answer.build(embedder, lexical)
-        return _Snapshot(generation, self.store.root, retriever, answerer)
-
-
-def _open_store(places: Places, embedder: Embedder, *, rebuild: bool) -> Store:
-    if rebuild or not Store.exists(places.store):
-        try:
-            return Store.create(places.store, identity=embedder.identity, replace=rebuild)
-        except StoreError:
-            # Another process may have made it since the look.
-            if rebuild or not Store.exists(places.store):
-                raise
-    fix = f"{places.sync_command} --rebuild"
-    return Store.open(places.store, identity=embedder.identity, fix=fix)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from example_corpus import datasheet, drawings, manual, photos, price_list, scans, wiring_diagram
+from example_corpus import datasheet, drawings, manual, office, photos, price_list, scans, wiring_diagram
 
 CORPUS = Path(__file__).resolve().parents[1] / "examples" / "corpus"
 
@@ -26,6 +26,11 @@ def build(folder: Path) -> None:
     scans.delivery_note(folder / "delivery-note.png")
     photos.nameplate(images / "nameplate.jpg")
     photos.commissioning_label(images / "commissioning-label.jpg")
+    office.report(folder / "site-visit.docx")
+    office.stock(folder / "van-stock.xlsx")
+    office.training(folder / "partner-training.pptx")
+    office.mail(folder / "re-new-fan.eml")
+    office.call(folder / "hotline-call.vtt")
     for name, picture in (
         ("wiring-diagram.png", wiring_diagram.build()),
         ("images/filter-change.png", drawings.filter_change()),

@@ -1,4 +1,4 @@
-"""`mmrag doctor`, `verify` and `eval`: is the installation, the store, the quality well."""
+"""`mmrag doctor` and `eval`: is the installation well, and the quality."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ _COLORS = {"ok": "green", "missing": "yellow", "broken": "red"}
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("doctor")(doctor)
-    app.command("verify")(verify)
     app.command("eval")(evaluate)
 
 
@@ -39,28 +38,6 @@ def doctor(recipe: RecipeOption = "default", as_json: JsonOption = False) -> Non
             out.print(f"[{_COLORS[finding.verdict]}]{finding.verdict:8}[/]", end="")
             out.print(f"{finding.name}: {finding.detail}  {finding.fix}".rstrip(), markup=False)
     if any(finding.verdict == "broken" for finding in findings):
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def verify(
-    folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
-) -> None:
-    """Check that the store is whole: catalog, vectors, media and derived indexes."""
-    from mmrag.pipeline import Pipeline
-
-    with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
-        report, remedy = pipeline.verify(), f"{pipeline.sync_command} --rebuild"
-    if as_json:
-        print_json("verify", {**asdict(report), "fix": remedy if report.problems else ""})
-    else:
-        for problem in report.problems:
-            console().print(problem, style="red", markup=False)
-        console().print(
-            f"{report.sources} sources, {report.items} items, {report.vectors} vectors,"
-            f" {report.orphans} orphans: {f'damaged. Run: {remedy}' if report.problems else 'whole.'}",
-            markup=False,
-        )
-    if report.problems:
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmrag import __version__
-from mmrag.cli import admin, questions, recipes, sources
+from mmrag.cli import admin, questions, recipes, sources, upkeep
 from mmrag.cli.output import print_error
 from mmrag.core.errors import MmragError, StoreError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 sources.add_to(app)
 questions.add_to(app)
+upkeep.add_to(app)
 app.add_typer(recipes.app, name="recipe")
 admin.add_to(app)
 

@@ -40,6 +40,12 @@ def print_json(command: str, fields: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
+def print_json_line(command: str, fields: Mapping[str, object]) -> None:
+    """Print the object of `print_json` on one line, as a stream of them needs."""
+    document = {"command": command, "schema": SCHEMA, **fields}
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
 def print_error(error: MmragError, *, as_json: bool) -> ExitCode:
     """Print what happened and what to do; return the exit code."""
     code = ExitCode.USAGE if isinstance(error, ConfigError | QueryError) else ExitCode.FAILED
@@ -76,23 +82,37 @@ def sync_progress() -> Iterator[Callable[[Progress], None] | None]:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[files]}"),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     with Bar(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scan", total=None)
+        task = bar.add_task("scan", total=None, files="")
 
         def show(progress: Progress) -> None:
             if progress.stage == "embed":
                 return  # It counts passages of one batch; the bar counts files.
-            words = f"{progress.stage} {progress.source[-40:]}"
-            bar.update(task, description=words, completed=progress.done, total=progress.total or None)
+            page = f", page {progress.page} of {progress.pages}" if progress.pages > 1 else ""
+            words = f"{progress.stage} {progress.source[-40:]}{page}"
+            files = f"{progress.done} of {progress.total} files" if progress.total else ""
+            # Files differ in size by a million: bytes tell the time that is left.
+            by_bytes = progress.bytes_total > 0
+            done = progress.bytes_done if by_bytes else progress.done
+            total = progress.bytes_total if by_bytes else progress.total
+            bar.update(task, description=words, files=files, completed=done, total=total or None)
 
         yield show

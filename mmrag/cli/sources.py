@@ -1,31 +1,38 @@
-"""`mmrag sync` and `mmrag status`: what the folder gave."""
+"""`mmrag sync`, `watch`, `status` and `formats`: what the folder gave."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmrag.cli.options import Folder, JsonOption, RecipeOption, StoreOption
-from mmrag.cli.output import ExitCode, console, print_json, sync_progress
+from mmrag.cli.output import ExitCode, console, print_json, print_json_line, sync_progress
+from mmrag.cli.reports import print_report, print_summary, print_troubles, report_as_dict
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mmrag.corpus import SyncReport, Trouble
     from mmrag.store import SourceRecord
 
-_COLORS = {"failed": "red", "skipped": "yellow", "partial": "yellow"}
-_WORST_FIRST = ("failed", "skipped", "partial")
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="How many processes read files; 0 reads in this one, without bounds.  [default: one a core]",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("sync")(sync)
+    app.command("watch")(watch)
     app.command("status")(status)
+    app.command("formats")(formats)
 
 
 def sync(
@@ -34,28 +41,63 @@ def sync(
     store: StoreOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Discard the index and start anew.")] = False,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the index equal to the folder; a second run does nothing."""
     from mmrag.pipeline import Pipeline
 
-    with (
-        Pipeline.from_folder(folder, recipe=recipe, store=store, sync="later", rebuild=rebuild) as pipeline,
-        sync_progress() as on_progress,
-    ):
-        report = pipeline.sync(dry_run=dry_run, on_progress=on_progress)
+    opened = Pipeline.from_folder(
+        folder, recipe=recipe, store=store, sync="plan" if dry_run else "later", rebuild=rebuild
+    )
+    with opened as pipeline, sync_progress() as on_progress:
+        report = pipeline.sync(dry_run=dry_run, workers=workers, on_progress=on_progress)
     if as_json:
-        print_json("sync", _report_as_dict(report))
+        print_json("sync", report_as_dict(report))
     else:
-        _print_report(report)
+        print_report(report)
     if report.states["failed"] and not dry_run:
         raise typer.Exit(ExitCode.SOURCES_FAILED)
 
 
-def status(
-    folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
+def watch(
+    folder: Folder,
+    every: Annotated[
+        float, typer.Option("--every", min=1, help="Look after so many seconds without news too.")
+    ] = 600.0,
+    recipe: RecipeOption = "default",
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, one a sync.")
+    ] = False,
 ) -> None:
-    """Show what each file gave, problems last."""
+    """Sync now and after every change of the folder, until Ctrl-C."""
+    from mmrag.pipeline import Pipeline
+
+    with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="later") as pipeline:
+        try:
+            for number, report in enumerate(pipeline.watch(every_s=every, workers=workers)):
+                if number and report.plan.is_empty:
+                    continue
+                if as_json:
+                    print_json_line("watch", report_as_dict(report))
+                else:
+                    print_report(report, known_troubles=not number)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            # Ctrl-C is how a watch ends; what was committed is kept.
+            return
+
+
+def status(
+    folder: Folder,
+    every_file: Annotated[bool, typer.Option("--all", help="List every file, the indexed ones too.")] = False,
+    recipe: RecipeOption = "default",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the folder gave: counts, then problems with their remedies."""
     from mmrag.corpus import troubles_of
     from mmrag.pipeline import Pipeline
 
@@ -69,38 +111,54 @@ def status(
             "embedder": dict(pipeline.store.identity),
         }
     counts = Counter(record.state for record in records)
+    coverage = _coverage(records)
     if as_json:
-        print_json(
-            "status",
-            {"states": counts, **state, "notes": warnings, "sources": [_record_as_dict(r) for r in records]},
-        )
+        sources = [_record_as_dict(record) for record in records]
+        fields = {"states": counts, "pages": coverage, **state, "notes": warnings, "sources": sources}
+        print_json("status", fields)
     else:
         out = console()
-        for record in records:
-            if record.state == "indexed":
-                out.print(f"{record.source.id}: {_gave(record)}", markup=False)
-        _print_troubles(out, troubles_of(records))
-        out.print(_summary(counts, items), markup=False)
+        print_summary(counts, items)
+        if pages := ", ".join(f"{count} {name}" for name, count in coverage.items() if count):
+            out.print(f"Pages: {pages}.", markup=False)
+        print_troubles(troubles_of(records), each=every_file)
         for warning in warnings:
             out.print(f"note: {warning}", style="yellow", markup=False)
+        for record in records if every_file else ():
+            if record.state == "indexed":
+                out.print(f"indexed  {record.source.id}: {_gave(record)}", markup=False)
     if counts["failed"]:
         raise typer.Exit(ExitCode.SOURCES_FAILED)
 
 
-def _report_as_dict(report: SyncReport) -> dict[str, Any]:
-    return {
-        "dry_run": report.dry_run,
-        "plan": report.plan.counts,
-        "changes": report.plan.sources,
-        "states": dict(report.states),
-        "troubles": [asdict(trouble) for trouble in report.troubles],
-        "items": report.items,
-        "read": report.read,
-        "embedded": report.embedded,
-        "reused": report.reused,
-        "seconds": round(report.seconds, 3),
-        "generation": report.generation,
-    }
+def formats(as_json: JsonOption = False) -> None:
+    """Show what happens to each kind of file: what is read and what is not."""
+    from mmrag.corpus import load_readers, rows_of
+
+    rows = rows_of(load_readers())
+    if as_json:
+        print_json("formats", {"formats": [asdict(row) for row in rows]})
+        return
+    out = console()
+    for row in rows:
+        needs = f"  (needs mmrag[{row.extra}])" if row.extra else ""
+        out.print(f"{row.files}{needs}", style="bold", markup=False)
+        if row.reads:
+            out.print(f"  read: {row.reads}", markup=False)
+        if row.leaves:
+            out.print(f"  {'not: ' if row.reads else 'not read:'} {row.leaves}", markup=False)
+
+
+def _coverage(records: Iterable[SourceRecord]) -> dict[str, int]:
+    """Count the pages of all sources by what they gave."""
+    counted: Counter[str] = Counter()
+    for record in records:
+        for page in record.pages:
+            pictured = page.ocr or page.figures > 0
+            both = "with text and pictures" if pictured else "with text"
+            counted[both if page.text else "with pictures only" if pictured else "with nothing"] += 1
+    names = ("with text", "with text and pictures", "with pictures only", "with nothing")
+    return {name: counted[name] for name in names}
 
 
 def _record_as_dict(record: SourceRecord) -> dict[str, Any]:
@@ -119,44 +177,6 @@ def _record_as_dict(record: SourceRecord) -> dict[str, Any]:
     }
 
 
-def _print_report(report: SyncReport) -> None:
-    out = console()
-    if report.dry_run:
-        for kind, names in report.plan.sources.items():
-            for name in names:
-                out.print(f"{kind}: {name}", markup=False)
-    else:
-        _print_troubles(out, report.troubles)
-    counts = report.plan.counts
-    changes = [f"{counts[name]} {name}" for name in counts if name != "unchanged" and counts[name]]
-    if not changes:
-        out.print(f"Nothing to do: {counts['unchanged']} files unchanged.", markup=False)
-    elif report.dry_run:
-        out.print(f"To do: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
-    else:
-        out.print(f"Done: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
-    if report.read:
-        out.print(
-            f"{report.read} items read, {report.embedded} embedded, {report.reused} reused,"
-            f" in {report.seconds:.1f} s.",
-            markup=False,
-        )
-    out.print(_summary(report.states, report.items), markup=False)
-
-
-def _print_troubles(out: Console, troubles: Sequence[Trouble]) -> None:
-    for state in _WORST_FIRST:
-        for trouble in troubles:
-            if trouble.state == state:
-                out.print(f"[{_COLORS[state]}]{state}[/] ", end="")
-                out.print(f"{trouble.source}: {trouble.reason} {trouble.fix}".rstrip(), markup=False)
-
-
 def _gave(record: SourceRecord) -> str:
     pages = f" on {len(record.pages)} pages" if len(record.pages) > 1 else ""
     return f"{record.items} item{'s' * (record.items != 1)}{pages}"
-
-
-def _summary(states: Any, items: int) -> str:
-    parts = [f"{states[state]} {state}" for state in ("indexed", *reversed(_WORST_FIRST)) if states[state]]
-    return f"{sum(states.values())} sources ({', '.join(parts) or 'none'}), {items} items."

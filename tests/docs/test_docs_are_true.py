@@ -1,5 +1,6 @@
 """What the documents show can be typed: commands, options, Python, YAML, links."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,9 @@ from typer.testing import CliRunner
 
 from mmrag.cli.main import app
 from mmrag.core.filters import FIELDS, parse
+from mmrag.core.protocols import ReadContext
+from mmrag.core.types import Source, SourceId
+from mmrag.corpus import Detector, load_readers
 from mmrag.recipes import check
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +81,30 @@ def test_python_of_the_readme_runs(example_pipeline):
     answer = scope["answer"]
     assert answer.status == "answered"
     assert "five years" in answer.citations[0].quote
+
+
+def test_the_table_of_formats_is_what_the_readers_say():
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts" / "update_readme.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (ROOT / "README.md").read_text()
+    assert script.updated(text) == text, "run: python scripts/update_readme.py"
+    for reader in load_readers():
+        for row in reader.about:
+            assert row.reads in text
+
+
+def test_the_reader_of_the_docs_reads(tmp_path):
+    (code,) = [code for name, code in blocks("python") if name == "readers.md"]
+    scope: dict[str, object] = {}
+    exec(code, scope)
+    reader = scope["GpxReader"]()
+    path = tmp_path / "walk.gpx"
+    path.write_text("<gpx><wpt><name>Summit hut</name></wpt></gpx>")
+    assert Detector([*load_readers(), reader])(path) == "application/gpx+xml"
+    source = Source(SourceId("walk.gpx"), "0" * 64, path.stat().st_size, "application/gpx+xml")
+    (block,) = reader.read(path, source, ReadContext(tmp_path)).blocks
+    assert block.text == "Summit hut"
 
 
 def test_yaml_blocks_are_recipes(tmp_path):

@@ -101,6 +101,15 @@ def test_looking_at_a_folder_without_an_index_makes_none(tmp_path):
     assert not (tmp_path / ".mmrag").exists()
 
 
+def test_a_dry_run_writes_nothing(tmp_path):
+    (tmp_path / "a.txt").write_text("The gate code of the depot is 4711.")
+    assert as_json("sync", tmp_path, "--dry-run")["changes"] == {"added": ["a.txt"]}
+    assert not (tmp_path / ".mmrag").exists()
+    as_json("sync", tmp_path)
+    assert as_json("sync", tmp_path, "--dry-run", "--rebuild")["changes"] == {"added": ["a.txt"]}
+    assert as_json("status", tmp_path)["items"] == 1
+
+
 def test_no_evidence_is_an_exit_code_not_an_error(folder):
     answer = as_json("ask", folder, "Who won the chess world cup in 1987?", code=3)
     assert answer["status"] == "no_evidence"

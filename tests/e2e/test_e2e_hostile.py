@@ -180,7 +180,7 @@ def test_a_derived_index_with_a_torn_label_is_built_again(tmp_path, name, conten
     for sync in ("never", "always", "never"):
         with Pipeline.from_folder(tmp_path, sync=sync) as pipeline:
             assert pipeline.ask("How long is the warranty on the pump?").status == "answered"
-            assert pipeline.verify().problems == () or sync == "never"
+            assert pipeline.upkeep.verify().problems == () or sync == "never"
 
 
 def test_a_folder_that_goes_away_is_no_traceback(tmp_path, mmrag, monkeypatch):

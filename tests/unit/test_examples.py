@@ -7,6 +7,7 @@ import html
 import json
 import re
 import sys
+import zipfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -45,8 +46,26 @@ def pages(name: str) -> list[str]:
             return [page.get_textpage().get_text_range() for page in document]
         finally:
             document.close()
+    if path.suffix in (".docx", ".xlsx", ".pptx"):
+        with zipfile.ZipFile(path) as archive:
+            return [
+                " ".join(
+                    _plain(archive.read(name).decode()) for name in archive.namelist() if _has_words(name)
+                )
+            ]
     text = path.read_text(encoding="utf-8")
     return [html.unescape(re.sub(r"<[^>]+>", " ", text)) if path.suffix == ".html" else text]
+
+
+def _plain(xml: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", " ", xml))
+
+
+def _has_words(member: str) -> bool:
+    return (
+        re.search(r"document\.xml|sheet\d+\.xml|sharedStrings|slides/slide|notesSlides/notes.*xml$", member)
+        is not None
+    )
 
 
 def holds(text: str, answer: str) -> bool:
@@ -98,7 +117,7 @@ def test_telling_answer_is_nowhere_unlisted(question: dict[str, Any]) -> None:
     telling = [answer for answer in question["answers"] if len(answer) >= 12]
     listed = {(source["source"], source.get("page", 1)) for source in question["sources"]}
     for path in sorted(CORPUS.rglob("*")):
-        if path.suffix in {".pdf", ".md", ".html", ".txt"}:
+        if path.suffix in {".pdf", ".md", ".html", ".txt", ".eml", ".vtt", ".docx", ".xlsx", ".pptx"}:
             name = path.relative_to(CORPUS).as_posix()
             for number, text in enumerate(pages(name), 1):
                 assert (name, number) in listed or not any(holds(text, answer) for answer in telling)
@@ -169,12 +188,15 @@ def test_builder_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     pytest.importorskip("reportlab", reason="the builder needs reportlab")
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        from example_corpus import price_list, scans
+        from example_corpus import office, price_list, scans
 
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             price_list.build(tmp_path / name / "price-list.pdf")
             scans.letter(tmp_path / name / "letter.pdf")
+            office.report(tmp_path / name / "report.docx")
+            office.stock(tmp_path / name / "stock.xlsx")
+            office.training(tmp_path / name / "training.pptx")
     finally:
         sys.path.remove(str(ROOT / "scripts"))
     for path in (tmp_path / "a").iterdir():

@@ -6,6 +6,7 @@ import sys
 
 import mmrag
 from mmrag import Pipeline
+from mmrag.upkeep import Upkeep
 
 HEAVY = ("torch", "transformers", "sentence_transformers", "faiss", "langchain_core", "onnxruntime", "numpy")
 
@@ -32,17 +33,23 @@ def test_pipeline_methods():
         "ask",
         "close",
         "explain",
+        "from_export",
         "from_folder",
         "search",
         "sources",
         "sync",
         "sync_command",
-        "verify",
+        "watch",
         "warnings",
         "why_not",
         "without_refusal",
         "write_evidence",
     }
+
+
+def test_upkeep_methods():
+    public = {name for name, _ in inspect.getmembers(Upkeep) if not name.startswith("_")}
+    assert public == {"compact", "export", "forget", "publish", "reindex", "verify"}
 
 
 def test_unknown_attribute_is_an_attribute_error():

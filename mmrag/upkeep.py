@@ -1,0 +1,135 @@
+"""The life of an index after its first sync: prove it, publish, compact, export, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mmrag.core.errors import QueryError, StoreError
+from mmrag.core.filters import parse
+from mmrag.core.protocols import Embedder
+from mmrag.corpus import keep_out
+from mmrag.index.published import publish
+from mmrag.index.upkeep import leftovers, reindex, row_lists
+from mmrag.places import Places, path_of
+from mmrag.recipes import IndexRecipe
+from mmrag.store import (
+    CompactReport,
+    ExportReport,
+    ForgetReport,
+    Store,
+    VerifyReport,
+    export_store,
+    find_source,
+    forget,
+    verify,
+)
+
+
+class Upkeep:
+    """Looks after the store of a folder; `Pipeline.upkeep` is one.
+
+    Args:
+        folder: The corpus.
+        store: Its store.
+        recipe: What the search indexes are.
+        embedder: What the store's vectors came from.
+        let_go: Closes whatever searches hold open, so that old files can be removed.
+    """
+
+    def __init__(
+        self, folder: Path, store: Store, recipe: IndexRecipe, embedder: Embedder, let_go: Callable[[], None]
+    ) -> None:
+        self._folder, self._store, self._recipe = folder, store, recipe
+        self._dim = embedder.dim
+        self._let_go = let_go
+
+    def verify(self) -> VerifyReport:
+        """Prove that the store is whole: every digest is computed again, every index looked into."""
+        return verify(self._store, row_lists(self._store, self._recipe.dense, self._recipe.lexical))
+
+    def publish(self) -> None:
+        """Bring the search indexes on disk up to date."""
+        publish(self._store, self._recipe.dense, self._recipe.lexical, self._dim)
+
+    def reindex(self) -> None:
+        """Build the search indexes anew from the stored vectors and words.
+
+        Raises:
+            Locked: Another process is writing.
+        """
+        reindex(self._store, self._recipe.dense, self._recipe.lexical, self._dim)
+
+    def compact(self) -> CompactReport:
+        """Give back the disk space of what was removed; searches go on meanwhile.
+
+        Raises:
+            Locked: Another process is writing.
+        """
+        self._let_go()
+        return self._store.compact()
+
+    def export(self, folder: str | Path) -> ExportReport:
+        """Write the index as Parquet files into a folder that is not there yet.
+
+        Raises:
+            StoreError: There is something, or it cannot be written.
+        """
+        return export_store(self._store, path_of(folder, "folder"))
+
+    def forget(
+        self, sources: Iterable[str] = (), *, filter: str | None = None, ignore: bool = False
+    ) -> ForgetReport:
+        """Remove every trace of sources, and search every stored byte for what may be left.
+
+        Args:
+            sources: Their names as `status` shows them.
+            filter: Also every source that has an item which meets it; sources go as a whole.
+            ignore: List them in `.mmragignore`, so that files which stay are not read again.
+
+        Raises:
+            QueryError: A name was never seen, the filter is wrong, or nothing is named.
+            ConfigError: A file is still in the folder: the next sync would bring it back.
+            Locked: Another process is writing.
+        """
+        named = {find_source(self._store, name, self._folder).source.id for name in sources}
+        if filter is not None:
+            rows = self._store.rows(parse(filter))
+            named |= {item.source for item in self._store.items(rows).values()}
+        if not named:
+            raise QueryError(
+                "No source is named, or meets the filter.", fix="Give names as `mmrag status` shows them."
+            )
+        wanted = sorted(named)
+        keep_out(self._folder, wanted, exclude=(self._store.path,), ignore=ignore)
+        self._let_go()
+        return forget(
+            self._store,
+            wanted,
+            publish=self.publish,
+            leftovers=leftovers(self._store, self._recipe.lexical),
+        )
+
+
+def open_store(places: Places, embedder: Embedder, *, rebuild: bool, only_look: bool = False) -> Store:
+    """Open the store of a folder, or make it where there is none.
+
+    Args:
+        places: Folder and store.
+        embedder: What makes the vectors.
+        rebuild: Empty a store that is there.
+        only_look: Write nothing: what would be made or emptied is an empty view in memory.
+
+    Raises:
+        IdentityMismatch: It was built with another embedder.
+    """
+    if only_look and (rebuild or not Store.exists(places.store)):
+        return Store.empty(places.store, identity=embedder.identity)
+    if rebuild or not Store.exists(places.store):
+        try:
+            return Store.create(places.store, identity=embedder.identity, replace=rebuild)
+        except StoreError:
+            # Another process may have made it since the look.
+            if rebuild or not Store.exists(places.store):
+                raise
+    return Store.open(places.store, identity=embedder.identity, fix=f"{places.sync_command} --rebuild")
