@@ -21,8 +21,8 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.lazy import require
 from mmrag.core.protocols import Ocr, OcrLine, ReadLimits
 from mmrag.core.types import Box, SourceId
-from mmrag.corpus.readers.layout import Segment, in_reading_order
-from mmrag.corpus.readers.pictures import encode_png, open_picture, upright
+from mmrag.corpus.readers.pdf.layout import Segment, in_reading_order
+from mmrag.media.pictures import encode_png, open_picture, upright
 from mmrag.store import Store, Writer
 
 MAX_PIXELS = ReadLimits().max_pixels

@@ -18,7 +18,7 @@ from pathlib import Path
 from mmrag.core.errors import SourceError
 from mmrag.core.protocols import ReadContext, ReadLimits
 from mmrag.core.types import Page, Source, SourceId
-from mmrag.corpus.readers.pdf import PdfReader
+from mmrag.corpus.readers.pdf.reader import PdfReader
 
 Cells = dict[tuple[str, int], Counter[str]]
 

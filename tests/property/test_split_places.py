@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mmrag.core.errors import Empty
 from mmrag.core.protocols import ReadContext, Reader
 from mmrag.core.types import Item, Source, SourceId, Span
-from mmrag.corpus.readers.markdown import MarkdownReader
 from mmrag.corpus.readers.text import TextReader
+from mmrag.corpus.readers.web.markdown import MarkdownReader
 from mmrag.corpus.split import ROWS, PassageSplitter
 
 words = st.text("abcdefghäößéñ日本0123456789", min_size=1, max_size=9)

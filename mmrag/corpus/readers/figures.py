@@ -16,7 +16,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext
 from mmrag.core.reading import Blob, Block
 from mmrag.core.types import Box, Locator, Page, Part, Scalar, Source
-from mmrag.corpus.readers.drawing_words import is_drawing, read_drawing
+from mmrag.corpus.readers.drawings.svg_words import is_drawing, read_drawing
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
 from mmrag.media.pictures import MEDIA_TYPES, open_picture
 

@@ -10,7 +10,7 @@ from mmrag.core.reading import Block, BlockKind
 from mmrag.core.types import Part, Place, Scalar, Span
 from mmrag.corpus.readers.figures import is_caption
 from mmrag.corpus.readers.lines import CELL_SEPARATOR
-from mmrag.corpus.readers.table_rows import clean_cell
+from mmrag.corpus.readers.tables.rows import clean_cell
 from mmrag.corpus.split import HEADER_ROWS
 
 NOWHERE = Span(0, 1)

@@ -12,10 +12,10 @@ from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import About, Block, BlockKind, Format, Reading
 from mmrag.core.types import Part, Source, Span
 from mmrag.corpus.readers.decode import decode, read_bytes
-from mmrag.corpus.readers.directives import Pictured, pictured
 from mmrag.corpus.readers.figures import PictureShelf, with_neighbours, worth_keeping
 from mmrag.corpus.readers.lines import PlacedText, SourceLine, source_lines
 from mmrag.corpus.readers.suffixes import LINES, NAMES, PROSE
+from mmrag.corpus.readers.web.directives import Pictured, pictured
 
 _RULE = re.compile(r"([=\-~^\"'`*+#:._])\1{2,}\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\(?\d{1,3}[.)]|\[\d{1,3}\])\s+\S")

@@ -10,7 +10,7 @@ from mmrag.core.identity import digest_bytes, digest_file
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
-from mmrag.corpus.readers.book import BookReader
+from mmrag.corpus.readers.book.reader import BookReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

@@ -7,8 +7,8 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader
 from mmrag.core.reading import Reading
 from mmrag.core.types import Box, Page, Source, SourceId
-from mmrag.corpus.readers.drawing import DrawingReader
-from mmrag.corpus.readers.drawing_words import is_drawing, read_drawing
+from mmrag.corpus.readers.drawings.svg import DrawingReader
+from mmrag.corpus.readers.drawings.svg_words import is_drawing, read_drawing
 from mmrag.testing import ReaderContract
 
 KIND = "image/svg+xml"

@@ -10,7 +10,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
-from mmrag.corpus.readers.html import HtmlReader
+from mmrag.corpus.readers.web.html import HtmlReader
 from mmrag.corpus.split import HEADER_ROWS, PassageSplitter
 
 

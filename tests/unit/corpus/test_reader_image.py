@@ -10,9 +10,9 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Box, Page, Place, Source, SourceId
+from mmrag.corpus.readers.drawings.image import ImageReader
 from mmrag.corpus.readers.figures import ocr_part
-from mmrag.corpus.readers.image import ImageReader
-from mmrag.corpus.readers.pictures import open_picture, upright
+from mmrag.media.pictures import open_picture, upright
 
 
 class ScriptedOcr:

@@ -12,8 +12,8 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Box, Source, SourceId, Span
-from mmrag.corpus.readers.mail import MailReader
-from mmrag.corpus.readers.mail_parts import Leftovers, open_mail
+from mmrag.corpus.readers.mail.parts import Leftovers, open_mail
+from mmrag.corpus.readers.mail.reader import MailReader
 from mmrag.testing import ReaderContract
 from mmrag.testing.samples import picture_of
 

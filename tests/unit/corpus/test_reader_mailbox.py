@@ -10,7 +10,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId
-from mmrag.corpus.readers.mail import MailReader
+from mmrag.corpus.readers.mail.reader import MailReader
 from mmrag.testing import FakeOcr, ReaderContract
 
 HEAD = b"From: Ann Bee <ann@example.org>\nTo: bo@example.org\nSubject: The relay\n"

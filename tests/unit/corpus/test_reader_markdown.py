@@ -10,7 +10,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Box, Page, Source, SourceId, Span
-from mmrag.corpus.readers.markdown import MarkdownReader
+from mmrag.corpus.readers.web.markdown import MarkdownReader
 from mmrag.corpus.split import PassageSplitter
 
 

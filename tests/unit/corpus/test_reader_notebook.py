@@ -11,7 +11,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
-from mmrag.corpus.readers.notebook import NotebookReader
+from mmrag.corpus.readers.notebook.reader import NotebookReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

@@ -10,7 +10,7 @@ from mmrag.core.fields import PLACE
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Box, Cells, Page, Source, SourceId, Span
-from mmrag.corpus.readers.opendocument import OpenDocumentReader
+from mmrag.corpus.readers.office.opendocument import OpenDocumentReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

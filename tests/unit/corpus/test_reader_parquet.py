@@ -12,7 +12,7 @@ from mmrag.core.identity import digest_bytes, digest_file
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Cells, Source, SourceId
-from mmrag.corpus.readers.table import TableReader
+from mmrag.corpus.readers.tables.reader import TableReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

@@ -14,7 +14,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import Ocr, OcrLine, ReadContext, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Box, Page, Source, SourceId
-from mmrag.corpus.readers.pdf import PdfReader
+from mmrag.corpus.readers.pdf.reader import PdfReader
 
 WIDTH, HEIGHT = 595.0, 842.0
 PROSE = (
@@ -308,7 +308,7 @@ def test_figures_have_captions_neighbours_and_their_own_words(tmp_path: Path) ->
 
 
 def test_a_figure_is_rendered_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_FIGURE_PIXELS", 10_000)
+    monkeypatch.setattr("mmrag.corpus.readers.pdf.figures._MAX_FIGURE_PIXELS", 10_000)
     data = _pdf(_all(_prose(50, 60, 20, "p"), _picture(50, 400, 300, 200)))
     (blob,) = _read(tmp_path, data, ocr=ScriptedOcr()).blobs
     width, height = Image.open(io.BytesIO(blob.data)).size
@@ -322,7 +322,7 @@ def test_very_many_pictures_on_a_page_are_tiles_of_one(
     data = _pdf(_all(_prose(50, 60, 20, "p"), *strips))
     # Each strip is too low to be a figure, and they stand too far apart to be joined.
     assert not _read(tmp_path, data, ocr=ScriptedOcr()).blobs
-    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_JOINED", 5)
+    monkeypatch.setattr("mmrag.corpus.readers.pdf.figures._MAX_JOINED", 5)
     assert len(_read(tmp_path, data, ocr=ScriptedOcr()).blobs) == 1
 
 

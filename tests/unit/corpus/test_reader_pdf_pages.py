@@ -17,7 +17,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Reading
 from mmrag.core.types import Item, Page, Source, SourceId
-from mmrag.corpus.readers.pdf import PdfReader
+from mmrag.corpus.readers.pdf.reader import PdfReader
 from mmrag.corpus.split import PassageSplitter
 
 WIDTH, HEIGHT = 595.0, 842.0
@@ -167,7 +167,7 @@ def test_a_form_that_draws_itself_and_an_outline_that_runs_in_a_circle_end(tmp_p
 def test_a_page_of_too_many_lines_says_so_and_keeps_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_OBJECTS", 50)
+    monkeypatch.setattr("mmrag.corpus.readers.pdf.figures._MAX_OBJECTS", 50)
     canvas, out = _canvas()
     canvas.drawString(72, 700, "Words stand between very many lines")
     for i in range(60):
@@ -198,8 +198,8 @@ def test_pages_without_size_break_nothing(tmp_path: Path, size: tuple[float, flo
 def test_a_page_as_large_as_a_hall_is_rendered_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmrag.corpus.readers.pdf_page._MAX_SCAN_PIXELS", 250_000)
-    monkeypatch.setattr("mmrag.corpus.readers.pdf_figures._MAX_FIGURE_PIXELS", 250_000)
+    monkeypatch.setattr("mmrag.corpus.readers.pdf.page._MAX_SCAN_PIXELS", 250_000)
+    monkeypatch.setattr("mmrag.corpus.readers.pdf.figures._MAX_FIGURE_PIXELS", 250_000)
     canvas, out = _canvas((14_400, 14_400))
     picture = Image.effect_noise((64, 64), 80)
     canvas.drawImage(ImageReader(picture), 0, 0, 14_400, 14_400)

@@ -12,7 +12,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Item, Page, Source, SourceId
-from mmrag.corpus.readers.pdf import PdfReader
+from mmrag.corpus.readers.pdf.reader import PdfReader
 from mmrag.corpus.split import CAPTION, FIRST_ROW, HEADER_ROWS, ROWS, PassageSplitter
 
 WIDTH, HEIGHT = 595.0, 842.0

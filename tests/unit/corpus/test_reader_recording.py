@@ -17,9 +17,9 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Place, Source, SourceId, TimeRange
-from mmrag.corpus.readers.container import Container, _contents, _Watched
 from mmrag.corpus.readers.detect import Detector
-from mmrag.corpus.readers.recording import RecordingReader
+from mmrag.corpus.readers.recordings.container import Container, _contents, _Watched
+from mmrag.corpus.readers.recordings.recording import RecordingReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.recordings import film_of, tone_of
 
@@ -279,7 +279,7 @@ def test_without_the_package_a_transcript_is_still_read(
 
 
 def test_the_module_can_be_imported_without_the_package() -> None:
-    code = "import sys; sys.modules['av'] = None; import mmrag.corpus.readers.recording"
+    code = "import sys; sys.modules['av'] = None; import mmrag.corpus.readers.recordings.recording"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 

@@ -22,8 +22,8 @@ from mmrag.core.errors import Corrupt, Empty, TooLarge
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import PageCoverage, Reading
 from mmrag.core.types import Cells, Source, SourceId
-from mmrag.corpus.readers.sheet import SheetReader
-from mmrag.corpus.readers.sheet_numbers import shown
+from mmrag.corpus.readers.office.sheet import SheetReader
+from mmrag.corpus.readers.office.sheet_numbers import shown
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

@@ -18,7 +18,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import Ocr, OcrLine, ReadContext, Reader, ReadLimits
 from mmrag.core.reading import PageCoverage, Reading
 from mmrag.core.types import Box, Page, Source, SourceId
-from mmrag.corpus.readers.slides import SlidesReader
+from mmrag.corpus.readers.office.slides import SlidesReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

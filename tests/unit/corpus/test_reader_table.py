@@ -12,7 +12,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Cells, Source, SourceId
-from mmrag.corpus.readers.table import TableReader
+from mmrag.corpus.readers.tables.reader import TableReader
 from mmrag.corpus.split import HEADER_ROWS, PassageSplitter
 from mmrag.testing import ReaderContract
 

@@ -9,9 +9,9 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadContext, Reader
 from mmrag.core.reading import Reading
 from mmrag.core.types import Place, Source, SourceId, TimeRange
-from mmrag.corpus.readers.cues import Cue, paragraphs, parse_cues, without_repeats
-from mmrag.corpus.readers.sidecars import LANGUAGES, recordings_of, sidecars_of
-from mmrag.corpus.readers.transcript import TranscriptReader
+from mmrag.corpus.readers.recordings.cues import Cue, paragraphs, parse_cues, without_repeats
+from mmrag.corpus.readers.recordings.sidecars import LANGUAGES, recordings_of, sidecars_of
+from mmrag.corpus.readers.recordings.transcript import TranscriptReader
 from mmrag.testing import ReaderContract
 
 VTT = """\

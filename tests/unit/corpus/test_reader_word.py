@@ -15,7 +15,7 @@ from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import Ocr, OcrLine, ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Reading
 from mmrag.core.types import Box, Source, SourceId, Span
-from mmrag.corpus.readers.word import WordReader
+from mmrag.corpus.readers.office.word import WordReader
 from mmrag.testing import FakeOcr, ReaderContract
 from mmrag.testing.samples import picture_of
 

@@ -1,0 +1,1 @@
+"""Read mails and mailboxes."""

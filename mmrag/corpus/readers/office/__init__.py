@@ -1,0 +1,1 @@
+"""Read Word, PowerPoint, Excel and OpenDocument out of their XML."""

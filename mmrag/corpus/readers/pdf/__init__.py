@@ -1,0 +1,1 @@
+"""Read PDF: words with their places, headings, tables, figures; scans by OCR."""

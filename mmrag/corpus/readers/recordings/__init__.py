@@ -1,0 +1,1 @@
+"""Read transcripts, and what audio and video files say of themselves."""
