@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -12,22 +12,21 @@ from types import TracebackType
 from typing import Literal, Self, get_args
 
 from mmrag.answer import compose_answer, write_evidence
-from mmrag.core.errors import ConfigError, Locked, MissingExtra, QueryError, did_you_mean
+from mmrag.core.errors import (
+    ConfigError,
+    Locked,
+    MissingExtra,
+    OutOfSpace,
+    QueryError,
+    StoreError,
+    did_you_mean,
+)
 from mmrag.core.filters import parse
 from mmrag.core.protocols import Embedder, Ocr, Rows
 from mmrag.core.types import Answer, Hit, Query, SourceId
-from mmrag.corpus import (
-    Progress,
-    Stop,
-    SyncReport,
-    changes,
-    is_complete,
-    load_readers,
-    staleness,
-    sync,
-)
+from mmrag.corpus import Progress, Stop, SyncReport, changes, lag, load_readers, sync
 from mmrag.current import Current
-from mmrag.places import Places, path_of
+from mmrag.places import Places, outside, path_of
 from mmrag.recipes import PipelineRecipe, load_pipeline
 from mmrag.search import Explanation, WhyNot, why_not, words_for_pictures
 from mmrag.store import SourceRecord, Store, find_source, import_store
@@ -37,6 +36,8 @@ MAX_QUESTION_CHARACTERS = 20_000
 """Some 10 pages; a longer one takes many seconds and is a file given by mistake."""
 PUBLISH_SECONDS = 15.0
 """How often a running sync publishes its derived indexes: each time costs about as long as a commit."""
+RETRY_SECONDS = 3.0
+"""How long a watch waits before it asks a locked store again."""
 When = Literal["always", "new", "later", "never", "plan"]
 
 
@@ -113,15 +114,27 @@ class Pipeline:
         recipe: str | Path = "default",
         store: str | Path | None = None,
     ) -> Pipeline:
-        """Make the index of a folder out of what `export` wrote, and open it; nothing is embedded.
+        """Make the index of a folder out of what `Upkeep.export` wrote, and open it; nothing is embedded.
 
         Raises:
-            StoreError: The folder has an index already, or `exported` is no export.
+            IdentityMismatch: The export was made with another embedder than the recipe's.
+            ConfigError: The folder has an index already.
+            StoreError: `exported` is no export.
         """
         places = Places.of(folder, store)
-        import_store(path_of(exported, "folder"), places.store).close()
+        embedder: Embedder = load_pipeline(recipe).index.embedder.build()
+        if Store.exists(places.store):
+            raise ConfigError(
+                f"{str(folder)!r} has an index already, in {places.store}.",
+                fix="Choose another place with --store, or delete that folder first.",
+            )
+        import_store(path_of(exported, "folder"), places.store, identity=embedder.identity).close()
         pipeline = cls.from_folder(folder, recipe=recipe, store=store, sync="later")
-        pipeline.upkeep.publish()
+        try:
+            pipeline.upkeep.publish()
+        except BaseException:
+            pipeline.close()
+            raise
         return pipeline
 
     def sync(
@@ -175,31 +188,39 @@ class Pipeline:
         stop: Stop | None = None,
         workers: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_wait: Callable[[StoreError], None] | None = None,
     ) -> Iterator[SyncReport]:
         """Sync now and after every change of the folder; yield the report of each sync.
 
-        While another process syncs the same store, the change waits for its turn.
+        While another process writes the same store, or its disk is full, the change waits for its turn.
 
         Args:
             every_s: Look after so many seconds without news too.
             stop: Ends the watch when it is set: a `threading.Event`.
             workers: As in `sync`.
             on_progress: Called as each sync goes on.
+            on_wait: Called with the reason each time that a sync has to wait.
 
         Raises:
             ConfigError: The folder is gone, or cannot be watched.
         """
-        waits = threading.Event()
+        retry = math.inf
         told = changes(
-            self.folder, exclude=(self.store.path,), every_s=every_s, stop=stop, again=waits.is_set
+            self.folder,
+            exclude=(self.store.path,),
+            every_s=every_s,
+            stop=stop,
+            again=lambda: time.monotonic() >= retry,
         )
         for _ in told:
             try:
                 report = self.sync(workers=workers, on_progress=on_progress)
-            except Locked:
-                waits.set()
+            except (Locked, OutOfSpace) as error:
+                retry = time.monotonic() + RETRY_SECONDS
+                if on_wait is not None:
+                    on_wait(error)
                 continue
-            waits.clear()
+            retry = math.inf
             yield report
 
     def search(
@@ -281,11 +302,12 @@ class Pipeline:
         """Write an answer's evidence for people: `index.html`, and pages with the quotes marked.
 
         Raises:
+            ConfigError: The folder lies in the corpus, where the next sync would index it.
             StoreError: The folder cannot be written.
         """
         return write_evidence(
             answer,
-            path_of(folder, "folder"),
+            outside(self.folder, folder, "evidence"),
             open_media=lambda source: self.folder / source,
             blob=self.store.blob,
             question=question,
@@ -317,21 +339,10 @@ class Pipeline:
         """Say what of the index is not as the folder is now; nothing when a sync has nothing to do.
 
         Args:
-            sources: Only these files are looked at; all that are known unless given. New files are
-                not looked for.
+            sources: Only these files are looked at; unless given, all, and new ones too, which takes a
+                walk through the folder.
         """
-        if sources is None:
-            records = self.store.sources()
-        else:
-            records = [record for source in sorted(set(sources)) if (record := self.store.source(source))]
-        changed = [said for record in records if (said := staleness(self.folder, record))]
-        found = [f"{said} Run: {self.sync_command}" for said in changed]
-        if not is_complete(self.store):
-            found.append(
-                "Not all files are indexed yet: a sync is at work, or was stopped before its end. "
-                f"Run: {self.sync_command}"
-            )
-        return found
+        return [f"{told} Run: {self.sync_command}" for told in lag(self.folder, self.store, sources)]
 
     @property
     def sync_command(self) -> str:

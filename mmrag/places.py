@@ -32,7 +32,7 @@ class Places:
                 f"There is no folder {str(folder)!r}.", fix="Name a folder that holds your documents."
             )
         place = path_of(store, "store") if store is not None else root / STORE_FOLDER
-        if _is_inside(root, place):
+        if is_inside(root, place):
             raise ConfigError(
                 f"The store {str(place)!r} would hold the folder that it is made of.",
                 fix="Choose another place with --store, or leave it out.",
@@ -57,8 +57,26 @@ def path_of(value: object, what: str) -> Path:
     return Path(value)
 
 
-def _is_inside(folder: Path, store: Path) -> bool:
+def outside(corpus: Path, folder: object, what: str) -> Path:
+    """Return a folder to write to, which a sync of the corpus will not read; hidden ones are ignored anyway.
+
+    Raises:
+        ConfigError: It lies in the corpus, or is no path at all.
+    """
+    target = path_of(folder, "folder")
+    if is_inside(target, corpus):
+        below = target.resolve().relative_to(corpus.resolve()).parts
+        if not any(name.startswith(".") for name in below):
+            raise ConfigError(
+                f"{target} lies in {corpus}: the next sync would index the {what}.",
+                fix="Name a folder outside of it.",
+            )
+    return target
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Tell whether a path is a folder or lies in it, links followed."""
     try:
-        return folder.resolve().is_relative_to(store.resolve())
+        return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):
         return False  # A loop of links, or a name that cannot be: opening it says so.

@@ -8,10 +8,11 @@ from pathlib import Path
 from mmrag.core.errors import QueryError, StoreError
 from mmrag.core.filters import parse
 from mmrag.core.protocols import Embedder
-from mmrag.corpus import keep_out
+from mmrag.core.types import SourceId
+from mmrag.corpus import kept_out
 from mmrag.index.published import publish
 from mmrag.index.upkeep import leftovers, reindex, row_lists
-from mmrag.places import Places, path_of
+from mmrag.places import Places, outside
 from mmrag.recipes import IndexRecipe
 from mmrag.store import (
     CompactReport,
@@ -20,7 +21,6 @@ from mmrag.store import (
     Store,
     VerifyReport,
     export_store,
-    find_source,
     forget,
     verify,
 )
@@ -73,26 +73,29 @@ class Upkeep:
         """Write the index as Parquet files into a folder that is not there yet.
 
         Raises:
+            ConfigError: The folder lies in the corpus, where the next sync would index it.
             StoreError: There is something, or it cannot be written.
         """
-        return export_store(self._store, path_of(folder, "folder"))
+        return export_store(self._store, outside(self._folder, folder, "export"))
 
     def forget(
         self, sources: Iterable[str] = (), *, filter: str | None = None, ignore: bool = False
     ) -> ForgetReport:
         """Remove every trace of sources, and search every stored byte for what may be left.
 
+        A source that was removed already is looked for as well: the index may hold traces of it.
+
         Args:
-            sources: Their names as `status` shows them.
+            sources: Their names as `status` shows them, with the folder.
             filter: Also every source that has an item which meets it; sources go as a whole.
             ignore: List them in `.mmragignore`, so that files which stay are not read again.
 
         Raises:
-            QueryError: A name was never seen, the filter is wrong, or nothing is named.
+            QueryError: The filter is wrong, or nothing is named.
             ConfigError: A file is still in the folder: the next sync would bring it back.
             Locked: Another process is writing.
         """
-        named = {find_source(self._store, name, self._folder).source.id for name in sources}
+        named = {SourceId(name) for name in sources}
         if filter is not None:
             rows = self._store.rows(parse(filter))
             named |= {item.source for item in self._store.items(rows).values()}
@@ -101,14 +104,14 @@ class Upkeep:
                 "No source is named, or meets the filter.", fix="Give names as `mmrag status` shows them."
             )
         wanted = sorted(named)
-        keep_out(self._folder, wanted, exclude=(self._store.path,), ignore=ignore)
-        self._let_go()
-        return forget(
-            self._store,
-            wanted,
-            publish=self.publish,
-            leftovers=leftovers(self._store, self._recipe.lexical),
-        )
+        with kept_out(self._folder, wanted, exclude=(self._store.path,), ignore=ignore):
+            self._let_go()
+            return forget(
+                self._store,
+                wanted,
+                publish=self.publish,
+                leftovers=leftovers(self._store, self._recipe.lexical),
+            )
 
 
 def open_store(places: Places, embedder: Embedder, *, rebuild: bool, only_look: bool = False) -> Store:

@@ -74,10 +74,10 @@ def describe_locator(item: Item, locator: Locator) -> str:
     """
     name = item.source
     if PLACE in item.metadata:
-        place = item.metadata[PLACE]
+        place = item.metadata[PLACE] or _last_heading(item)
         return f"{name}, {place}" if place else name
     if isinstance(locator, Page):
-        if is_picture(item):
+        if is_picture(item) or name.lower().endswith(".svg"):
             return name
         return f"{name}, page {locator.number}" if has_pages(item) else f"{name}, figure"
     if isinstance(locator, Span):
@@ -97,6 +97,12 @@ def describe_hit(hit: Hit) -> str:
     label = describe_locator(hit.item, hit.item.locator)
     heading = hit.item.metadata.get(HEADING)
     return f"{label} ({heading})" if heading else label
+
+
+def _last_heading(item: Item) -> str:
+    """Return the heading that an item stands under, in quotation marks: all that a Word document offers."""
+    heading = str(item.metadata.get(HEADING, "")).rpartition(" > ")[2]
+    return f"under “{heading}”" if heading else ""
 
 
 def is_picture(item: Item) -> bool:

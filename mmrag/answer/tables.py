@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 _RULE = re.compile(r"[\s|:+=-]*-{2,}[\s|:+=-]*")
 _UNIT = re.compile(r"\s[(\[][^()\[\]]*[)\]]$")
 _NO_NAME = re.compile(r"[()\[\]{}\"“”`=<>]")
+_BRACKETED = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|\{[^{}]*\}")
 _NAME_CHARS = 40
 _DIGIT = re.compile(r"\d")
 _VALUE = re.compile(r"^[\s~≈<>±+-]*[€$£]?\s*\d")
@@ -16,7 +17,8 @@ _VALUE = re.compile(r"^[\s~≈<>±+-]*[€$£]?\s*\d")
 def is_row(line: str) -> bool:
     """Whether a line is a row of a table."""
     stripped = line.strip()
-    return " | " in stripped or (len(stripped) > 2 and stripped[0] == stripped[-1] == "|")
+    # A choice in a command's synopsis, `[-x | -X]`, is no border of cells.
+    return " | " in _BRACKETED.sub("", stripped) or (len(stripped) > 2 and stripped[0] == stripped[-1] == "|")
 
 
 def is_rule(line: str) -> bool:

@@ -58,6 +58,11 @@ def print_error(error: MmragError, *, as_json: bool) -> ExitCode:
     return code
 
 
+def counted(count: int, thing: str) -> str:
+    """Return '1 source' or '3 sources'."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a rich console; without a terminal it prints plain text and never wraps."""
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +87,10 @@ def ask(
     with _open(folder, recipe, store) as pipeline:
         answer = pipeline.ask(question, filter=filter, image=image)
         files = pipeline.write_evidence(answer, evidence, question=question) if evidence is not None else []
+        if answer.status == "no_evidence":
+            # The answer may stand in a file that no sync has seen yet.
+            unseen = [told for told in pipeline.warnings() if told not in answer.notes]
+            answer = replace(answer, notes=(*answer.notes, *unseen))
     if as_json:
         fields = {"question": question, **answer_to_dict(answer), "files": [str(file) for file in files]}
         print_json("ask", fields)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mmrag.cli.output import console
+from mmrag.cli.output import console, counted
 
 if TYPE_CHECKING:
     from mmrag.corpus import SyncReport, Trouble
@@ -34,30 +34,38 @@ def report_as_dict(report: SyncReport) -> dict[str, Any]:
         "reused": report.reused,
         "seconds": round(report.seconds, 3),
         "generation": report.generation,
-        "new_troubles": [trouble.source for trouble in report.new_troubles],
+        "new_troubles": [asdict(trouble) for trouble in report.new_troubles],
         "speeds": {kind: asdict(speed) for kind, speed in report.speeds.items()},
-        "spent": dict(report.spent),
+        "spent": {stage: round(seconds, 3) for stage, seconds in report.spent.items()},
     }
 
 
-def print_report(report: SyncReport, *, known_troubles: bool = True) -> None:
-    """Print what a sync did; `known_troubles` tells also those that an earlier sync has told."""
+def print_report(report: SyncReport, *, known_troubles: bool = True, names_changes: bool = False) -> None:
+    """Print what a sync did.
+
+    Args:
+        report: What it tells.
+        known_troubles: Whether to tell also those that an earlier sync has told.
+        names_changes: Whether to name the files.
+    """
     out = console()
     counts = report.plan.counts
     changes = [f"{counts[name]} {name}" for name in counts if name != "unchanged" and counts[name]]
-    if report.dry_run:
+    if report.dry_run or names_changes:
         for kind, names in report.plan.sources.items():
             for name in names:
                 out.print(f"{kind}: {name}", markup=False)
     if not changes:
-        out.print(f"Nothing to do: {counts['unchanged']} files unchanged.", markup=False)
+        known = counts["unchanged"]
+        told = f"{counted(known, 'file')} unchanged" if known else "there are no files in this folder"
+        out.print(f"Nothing to do: {told}.", markup=False)
     elif report.dry_run:
         out.print(f"To do: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
     else:
         out.print(f"Done: {', '.join(changes)}; {counts['unchanged']} unchanged.", markup=False)
     if report.read:
         out.print(
-            f"{report.read} items read, {report.embedded} embedded, {report.reused} reused,"
+            f"{counted(report.read, 'item')} read, {report.embedded} embedded, {report.reused} reused,"
             f" in {report.seconds:.1f} s.",
             markup=False,
         )
@@ -70,7 +78,8 @@ def print_summary(states: Mapping[State, int], items: int) -> None:
     """Print how many sources are in which state."""
     every: tuple[State, ...] = ("indexed", *_WORST_FIRST)
     parts = [f"{states[state]} {state}" for state in every if states[state]]
-    told = f"{sum(states.values())} sources ({', '.join(parts) or 'none'}), {items} items."
+    sources = counted(sum(states.values()), "source")
+    told = f"{sources} ({', '.join(parts) or 'none'}), {counted(items, 'item')}."
     console().print(told, markup=False)
 
 

@@ -15,6 +15,7 @@ from mmrag.cli.output import ExitCode, console, print_json, print_json_line, syn
 from mmrag.cli.reports import print_report, print_summary, print_troubles, report_as_dict
 
 if TYPE_CHECKING:
+    from mmrag.core.errors import StoreError
     from mmrag.store import SourceRecord
 
 WorkersOption = Annotated[
@@ -22,7 +23,7 @@ WorkersOption = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="How many processes read files; 0 reads in this one, without bounds.  [default: one a core]",
+        help="How many processes read; 0 reads in this one, unbounded.  [default: one a core, at most 8]",
     ),
 ]
 
@@ -75,15 +76,24 @@ def watch(
     """Sync now and after every change of the folder, until Ctrl-C."""
     from mmrag.pipeline import Pipeline
 
+    waiting = ""
+
+    def on_wait(error: StoreError) -> None:
+        nonlocal waiting
+        if error.message != waiting:
+            waiting = error.message
+            sys.stderr.write(f"waiting: {error.message}\n")
+
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="later") as pipeline:
+        sys.stderr.write(f"Watching {folder}; Ctrl-C ends.\n")
         try:
-            for number, report in enumerate(pipeline.watch(every_s=every, workers=workers)):
+            for number, report in enumerate(pipeline.watch(every_s=every, workers=workers, on_wait=on_wait)):
                 if number and report.plan.is_empty:
                     continue
                 if as_json:
                     print_json_line("watch", report_as_dict(report))
                 else:
-                    print_report(report, known_troubles=not number)
+                    print_report(report, known_troubles=not number, names_changes=bool(number))
                 sys.stdout.flush()
         except KeyboardInterrupt:
             # Ctrl-C is how a watch ends; what was committed is kept.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmrag.cli.options import FilterOption, Folder, JsonOption, RecipeOption, StoreOption
-from mmrag.cli.output import ExitCode, console, print_json
+from mmrag.cli.output import ExitCode, console, counted, print_json
 
 if TYPE_CHECKING:
     from mmrag.store import ForgetReport
@@ -38,12 +38,10 @@ def verify(
     else:
         for problem in report.problems:
             console().print(problem, style="red", markup=False)
-        console().print(
-            f"{report.sources} sources, {report.items} items, {report.vectors} vectors,"
-            f" {report.orphans} orphans: {f'damaged. Run: {remedy}' if report.problems else 'whole.'}\n"
-            f"root {report.root}",
-            markup=False,
-        )
+        held = (("source", report.sources), ("item", report.items), ("vector", report.vectors))
+        told = ", ".join(counted(count, thing) for thing, count in (*held, ("orphan", report.orphans)))
+        verdict = f"damaged. Run: {remedy}" if report.problems else "whole."
+        console().print(f"{told}: {verdict}\nroot {report.root}", markup=False)
     if report.problems:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -105,7 +103,7 @@ def reindex(
     if as_json:
         print_json("reindex", {"items": items, "generation": generation})
     else:
-        console().print(f"{items} items indexed anew.", markup=False)
+        console().print(f"{counted(items, 'item')} indexed anew.", markup=False)
 
 
 def export(
@@ -115,7 +113,7 @@ def export(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the index as Parquet files: sources, items with their vectors, pictures."""
+    """Write the index as Parquet files: sources, items with vectors, pictures and the words in them."""
     from mmrag.pipeline import Pipeline
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
@@ -124,7 +122,8 @@ def export(
         print_json("export", asdict(report))
     else:
         console().print(
-            f"{report.sources} sources, {report.items} items, {report.blobs} pictures:"
+            f"{counted(report.sources, 'source')}, {counted(report.items, 'item')},"
+            f" {counted(report.blobs, 'picture')}:"
             f" {_size(report.bytes)} in {target}\nroot {report.root}",
             markup=False,
         )
@@ -145,19 +144,25 @@ def import_(
     if as_json:
         print_json("import", {"items": items, "root": root})
     else:
-        console().print(f"{items} items.\nroot {root}\nWhat has changed since: {command}", markup=False)
+        console().print(
+            f"{counted(items, 'item')}.\nroot {root}\nWhat has changed since: {command}", markup=False
+        )
 
 
 def _print_forgotten(report: ForgetReport) -> None:
     out = console()
-    out.print(
-        f"{report.sources} sources, {report.items} items, {report.vectors} vectors, {report.blobs} pictures,"
-        f" {report.cached} recognised texts removed; {_size(report.bytes_before)} before,"
-        f" {_size(report.bytes_after)} now.",
-        markup=False,
+    removed = (
+        ("source", report.sources),
+        ("item", report.items),
+        ("vector", report.vectors),
+        ("picture", report.blobs),
+        ("recognised text", report.cached),
     )
+    told = ", ".join(counted(count, thing) for thing, count in removed)
+    sizes = f"{_size(report.bytes_before)} before, {_size(report.bytes_after)} now"
+    out.print(f"Removed: {told}; {sizes}.", markup=False)
     for name in report.unknown:
-        out.print(f"{name}: was not in the index.", style="yellow", markup=False)
+        out.print(f"{name}: no source of that name was in the index.", style="yellow", markup=False)
     for told in report.waiting:
         out.print(f"{told} Run the command again when it has ended.", style="yellow", markup=False)
     for told in report.proof.findings:

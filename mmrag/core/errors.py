@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from functools import partial
 
+_LISTED = 30
+"""More names than that help nobody: a folder has thousands."""
+
 
 class MmragError(Exception):
     """Any error that mmrag raises on purpose.
@@ -170,4 +173,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
-    return f"Known: {', '.join(names) or 'none'}."
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"Known: {', '.join(names[:_LISTED]) or 'none'}{more}."

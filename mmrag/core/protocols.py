@@ -54,7 +54,13 @@ class ReadLimits:
     Units:
         bytes; pixels of one picture (Pillow itself refuses above 178,956,970); pages and table rows of
         one source; seconds without any progress. `max_unpacked_bytes` bounds what an archive such as a
-        .docx unpacks to, `max_memory_bytes` the process that reads, `max_output_bytes` what it hands on.
+        .docx unpacks to, `max_memory_bytes` the process that reads (less where the machine's
+        memory, shared among the processes, is less), `max_output_bytes` what it hands on, `max_blocks_bytes`
+        how much of that may be blocks, as pickled, and no pictures.
+
+    Prose takes 1.5 times its bytes as pickled and 7 times in memory: `max_blocks_bytes` lets a text of
+    `max_text_bytes` through. Blocks of short lines take up to 15 times their pickle in the process that
+    receives them, so the bound should not be higher; pictures, pages of scans above all, take what they are.
     """
 
     max_bytes: int = 2_000_000_000
@@ -65,6 +71,7 @@ class ReadLimits:
     max_rows: int = 200_000
     max_memory_bytes: int = 3_000_000_000
     max_output_bytes: int = 1_000_000_000
+    max_blocks_bytes: int = 300_000_000
     max_idle_s: float = 120.0
 
 

@@ -80,6 +80,8 @@ class Applier:
                 self._show(event)
             else:
                 self._take(*event, intaker)
+            # A large reading must not stay until the next one is there.
+            del event
             if sum(len(one.items) for one in self._waiting) >= BATCH_ITEMS or self._is_due():
                 self._flush()
         self._flush()
@@ -170,6 +172,8 @@ class Applier:
             self._commit_if_due()
 
     def _put_complete(self, waiting: deque[tuple[Intake, list[str]]], left: set[str]) -> None:
+        # Rows follow the order in which files come back from the workers, which differs from run to run:
+        # of items with exactly the same score, another one may be first after a rebuild.
         while waiting and left.isdisjoint(waiting[0][1]):
             intake, keys = waiting.popleft()
             # A retry that ends as before writes nothing, so that the generation stays.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmrag.core.errors import ConfigError
@@ -14,36 +16,58 @@ from mmrag.corpus.scan import scan
 _SPECIAL = re.compile(r"([\\*?\[\]!# ])")
 
 
-def keep_out(
+@contextmanager
+def kept_out(
     folder: Path, sources: Sequence[SourceId], *, exclude: Sequence[Path] = (), ignore: bool = False
-) -> None:
-    """Refuse sources whose files a sync would find; or list them in the folder's ignore file first.
+) -> Iterator[None]:
+    """Forget sources inside the block: their files are gone, or are listed in the folder's ignore file.
+
+    When the block fails, the ignore file is as it was before.
 
     Args:
         folder: The corpus.
         sources: What is to be forgotten.
         exclude: As in `scan`: the store.
-        ignore: Append them to `.mmragignore` at the root of the folder.
+        ignore: Append files that are still there to `.mmragignore` at the root of the folder.
 
     Raises:
-        ConfigError: A file is still there, and not ignored.
+        ConfigError: A file is still there and `ignore` is not set, or its name fits no ignore pattern.
     """
-    if not (present := _present(folder, sources, exclude)):
+    before = {file.id for file in scan(folder, exclude=exclude)}
+    present = [source for source in sources if source in before]
+    if not present:
+        yield
         return
-    if ignore:
-        path = folder / IGNORE_FILE
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines = "".join("/" + _SPECIAL.sub(r"\\\1", source) + "\n" for source in present)
-        path.write_text(text + "\n" * (not text.endswith("\n") and bool(text)) + lines, encoding="utf-8")
-        present = _present(folder, sources, exclude)
-    if present:
+    if not ignore:
         others = f" and {len(present) - 1} more are" if len(present) > 1 else " is"
         raise ConfigError(
             f"{present[0]}{others} still in the folder: the next sync would read it again.",
             fix="Delete or move the file first, or add --ignore to list it in .mmragignore.",
         )
+    path = folder / IGNORE_FILE
+    old = path.read_bytes() if path.exists() else None
+    try:
+        _append(path, old or b"", present)
+        if {file.id for file in scan(folder, exclude=exclude)} != before - set(present):
+            raise ConfigError(
+                f"{', '.join(map(repr, present[:5]))} cannot be told apart in an ignore file.",
+                fix="Delete, move or rename the file first.",
+            )
+        yield
+    except BaseException:
+        if old is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, old)
+        raise
 
 
-def _present(folder: Path, sources: Sequence[SourceId], exclude: Sequence[Path]) -> list[SourceId]:
-    found = {file.id for file in scan(folder, exclude=exclude)}
-    return [source for source in sources if source in found]
+def _append(path: Path, old: bytes, sources: Sequence[SourceId]) -> None:
+    lines = "".join("/" + _SPECIAL.sub(r"\\\1", source) + "\n" for source in sources)
+    _write(path, old + b"\n" * (bool(old) and not old.endswith(b"\n")) + lines.encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(path.name + ".new")
+    draft.write_bytes(data)
+    os.replace(draft, path)

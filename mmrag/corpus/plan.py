@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -212,21 +212,28 @@ def _why(file: Hashed, record: SourceRecord | None, versions: Versions, depends:
 
 
 def _moves(new: Sequence[Hashed], gone: Sequence[SourceRecord], versions: Versions) -> list[Move]:
-    """Pair new files with lost records of the same digest, files of the same name first."""
-    lost: dict[str, list[SourceRecord]] = defaultdict(list)
-    for record in gone:
-        if record.source.digest:
-            lost[record.source.digest].append(record)
-    pairs: dict[SourceId, Move] = {}
-    for same_name in (True, False):
-        for file in new:
+    """Pair new files with lost records of the same digest, files of the same name first.
+
+    Empty files are not paired: nothing of them could be kept, and a Python tree is full of them.
+    """
+    files = [file for file in new if file.found.size]
+    records = [record for record in gone if record.source.digest and record.source.size]
+    moves: list[Move] = []
+    for with_name in (True, False):
+        lost: dict[tuple[str, str], deque[SourceRecord]] = defaultdict(deque)
+        for record in records:
+            lost[record.source.digest, record.source.name if with_name else ""].append(record)
+        left = []
+        for file in files:
             name = file.found.id.rpartition("/")[2]
-            for record in lost[file.digest] if file.found.id not in pairs else ():
-                if not same_name or record.source.name == name:
-                    lost[file.digest].remove(record)
-                    pairs[file.found.id] = Move(record, file, _must_read(record, name, versions))
-                    break
-    return [pairs[source_id] for source_id in sorted(pairs)]
+            if same := lost.get((file.digest, name if with_name else "")):
+                record = same.popleft()
+                moves.append(Move(record, file, _must_read(record, name, versions)))
+            else:
+                left.append(file)
+        files = left
+        records = [record for same in lost.values() for record in same]
+    return sorted(moves, key=lambda move: move.new.found.id)
 
 
 def _must_read(record: SourceRecord, name: str, versions: Versions) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mmrag.core.errors import ConfigError
@@ -14,27 +13,17 @@ from mmrag.core.language import detect_language
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Cells, Item, Locator, Page, Part, Place, Role, Scalar, Source, around
 from mmrag.corpus.stretch import Stretch, join, joined, line_stretches, sentence_stretches, windows
-
-HEADER_ROWS = "header_rows"
-"""Metadata of a table block: how many of its first lines are its header; 1 if it is not given."""
-
-CAPTION = "caption"
-"""Metadata of a table block: its caption, '' for none; if it is not given, what stands above is asked."""
-
-FIRST_ROW = "first_row"
-"""Metadata of a table block that goes on from another page: the number of its first row of data."""
-
-ROWS = "rows"
-"""Metadata of an item that holds a part of a table: which rows of data, counted from 1: '41-58'."""
+from mmrag.corpus.table_marks import CAPTION, FIRST_ROW, HEADER_ROWS, ROWS, is_table_caption
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 _VERSION = 2
 _TOP_LEVEL = 2
 _MIN_LANGUAGE_CHARS = 160
+_MAX_HEADING_CHARS = 1000
 _MAX_TOKEN_CHARS = 40
-"""No text has so many characters a token: a longer one is cut without being counted first."""
-_TABLE_CAPTION = re.compile(r"\W*(?:table|tab\.|tabelle|tableau|tabla|tabella)\s*\d.{0,200}$", re.IGNORECASE)
+"""No text has so many characters a token, whatever the tokenizer says: word pieces call a word of
+five million letters one unknown token. Longer texts are cut without being counted first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +55,6 @@ class PassageOptions:
             min_tokens=self.min_tokens,
             overlap_sentences=self.overlap_sentences,
         )
-
-
-def is_table_caption(text: str) -> bool:
-    """Whether a paragraph is a table's caption: 'Table 7: Error codes'."""
-    return _TABLE_CAPTION.match(text) is not None
 
 
 class _Unit(NamedTuple):
@@ -146,7 +130,8 @@ class PassageSplitter:
 
     def split(self, source: Source, reader: str, reading: Reading) -> list[Item]:
         """Return the items of a source in reading order."""
-        drafts = list(self._merged(self._drafts(self._pieces(reading.blocks), reading.blocks)))
+        blocks = [_plain_if_endless(block) for block in reading.blocks]
+        drafts = list(self._merged(self._drafts(self._pieces(blocks), blocks)))
         whole = " ".join(block.text for block in reading.blocks[:60])
         language = detect_language(whole)
         return [self._item(draft, source, reader, reading, language) for draft in drafts]
@@ -163,7 +148,15 @@ class PassageSplitter:
         long = [
             i for i, n in zip(stretches, counts, strict=True) if n > self._max and blocks[i].kind != "heading"
         ]
-        units = {i: _units(blocks[i], stretches[i]) for i in long}
+        limit = _MAX_TOKEN_CHARS * self._max
+        units = {
+            i: [
+                part
+                for unit in _units(blocks[i], stretches[i])
+                for part in (windows(unit, limit) if len(unit.text) > limit else [unit])
+            ]
+            for i in long
+        }
         flat = [unit for i in long for unit in units[i]]
         unit_counts = iter(self._counted(flat))
         found: dict[int, list[_Piece]] = {}
@@ -179,7 +172,8 @@ class PassageSplitter:
         return found
 
     def _counted(self, stretches: Sequence[Stretch]) -> list[int]:
-        return self._count([s.text for s in stretches]) if stretches else []
+        counts = self._count([s.text for s in stretches]) if stretches else []
+        return [max(n, len(s.text) // _MAX_TOKEN_CHARS) for n, s in zip(counts, stretches, strict=True)]
 
     def _cut(self, unit: Stretch, tokens: int) -> list[tuple[Stretch, int]]:
         """Cut a sentence or row that alone is too long at spaces."""
@@ -355,6 +349,13 @@ def _piece(block: Block, repeated: Sequence[_Unit], own: Sequence[_Unit], separa
         locator=_around(block, [p for unit in held for p in unit.stretch.places]),
         lines=(held[0].line, held[-1].line),
     )
+
+
+def _plain_if_endless(block: Block) -> Block:
+    """Return a heading that is too long to be one as a paragraph: it would stand above every item."""
+    if block.kind == "heading" and len(block.text) > _MAX_HEADING_CHARS:
+        return replace(block, kind="paragraph", level=0)
+    return block
 
 
 def _header_rows(block: Block) -> int:

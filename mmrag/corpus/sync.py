@@ -87,9 +87,11 @@ def sync(
     )
     plan = _plan(folder, files, before, now)
     if dry_run or plan.is_empty:
-        if racy and not dry_run:
+        # What a stopped run had left to do may be gone from the folder.
+        if (racy or not is_complete(store)) and not dry_run:
             # Whoever holds the lock writes the time of a look of their own.
             with suppress(Locked), store.writer() as writer:
+                writer.cache(_CACHE, _UNFINISHED, b"")
                 _keep_look(writer, started)
         return _report(store, before, plan, clock() - started, dry_run=dry_run)
     with store.writer() as writer:
@@ -119,7 +121,7 @@ def sync(
 
 
 def is_complete(store: Store) -> bool:
-    """Whether the last sync that had something to do came to its end."""
+    """Whether the last sync came to its end, or found nothing left to do."""
     return not store.cached(_CACHE, _UNFINISHED)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mmrag.core.errors import ConfigError
+from mmrag.corpus.ignore import IGNORE_FILE, IgnoreRules
 
 SETTLE_MS = 800
 """Changes that come closer together than this are one: a copied folder, an editor's save."""
@@ -51,13 +52,13 @@ def changes(
     from watchfiles import watch
 
     if not os.path.isdir(folder):
-        raise ConfigError(f"There is no folder {folder} to watch.", fix="Name a folder that is there.")
-    left_out = [os.path.abspath(path) for path in exclude]
+        raise ConfigError(f"{folder} is no folder that can be watched.", fix="Name a folder that is there.")
+    counts = _Relevant(folder, exclude)
     last: float | None = None
     try:
         for changed in watch(
             os.path.abspath(folder),
-            watch_filter=lambda _, path: not _is_below(path, left_out),
+            watch_filter=lambda _, path: counts(path),
             debounce=SETTLE_MS,
             rust_timeout=_TICK_MS,
             stop_event=stop,
@@ -74,5 +75,27 @@ def changes(
         ) from error
 
 
-def _is_below(path: str, folders: Sequence[str]) -> bool:
-    return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+class _Relevant:
+    """Tells whether a changed path can matter to a sync: some ignored files change every second."""
+
+    def __init__(self, folder: Path, exclude: Sequence[Path]) -> None:
+        self._root = Path(os.path.abspath(folder))
+        self._left_out = [os.path.abspath(path) for path in exclude]
+
+    def __call__(self, path: str) -> bool:
+        if any(path == left or path.startswith(left + os.sep) for left in self._left_out):
+            return False
+        names = Path(path).relative_to(self._root).parts if path != str(self._root) else ()
+        if not names or names[-1] == IGNORE_FILE:
+            return True
+        try:
+            rules, prefix, folder = IgnoreRules.at_root(self._root), "", self._root
+            for name in names[:-1]:
+                if rules.ignores(prefix + name, folder=True):
+                    return False
+                prefix, folder = f"{prefix}{name}/", folder / name
+                rules = rules.inside(folder, prefix)
+            # A file that is gone may have been a folder: a pattern for folders must not hide that.
+            return not rules.ignores(prefix + names[-1], folder=False)
+        except (ConfigError, UnicodeError):
+            return True  # The sync says what is wrong with the rules.

@@ -13,8 +13,21 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
+from mmrag.core.protocols import ReadLimits
 from mmrag.corpus.read_file import Failure, FileReader, Outcome, ReadTools, in_words
-from mmrag.corpus.wire import Asked, Batch, Channel, Chosen, Known, Learned, Ready, Step, Unusable, pack
+from mmrag.corpus.wire import (
+    Asked,
+    Batch,
+    Channel,
+    Chosen,
+    Known,
+    Learned,
+    Packed,
+    Ready,
+    Step,
+    Unusable,
+    pack,
+)
 
 _STEP_S = 0.2
 """Pages of text come at 100 a second and more: the parent needs no more steps than its bar shows."""
@@ -43,7 +56,7 @@ def main() -> None:
         batch: Batch = inbox.get()
         for file in batch.files:
             outcome = reader.read(file, _Parent(channel, inbox))
-            channel.send(_packed(outcome, tools.limits.max_output_bytes))
+            channel.send(_packed(outcome, tools.limits))
 
 
 def _take_over_standard_streams() -> Channel:
@@ -52,7 +65,8 @@ def _take_over_standard_streams() -> Channel:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
-    return Channel(source, sink, _SETUP_BYTES)
+    # Readers of any package come from the parent, by their pickles.
+    return Channel(source, sink, _SETUP_BYTES, load=pickle.loads)
 
 
 def _listen(channel: Channel, inbox: SimpleQueue[Any]) -> None:
@@ -91,7 +105,7 @@ def _bound_memory(limit_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
 
 
-def _packed(outcome: Outcome, max_bytes: int) -> bytes:
+def _packed(outcome: Outcome, limits: ReadLimits) -> Packed:
     """Return an outcome ready to send, or in its place why it cannot be sent."""
     who = f"The reader {outcome.reader}"
     try:
@@ -101,9 +115,13 @@ def _packed(outcome: Outcome, max_bytes: int) -> bytes:
     except Exception as error:  # noqa: BLE001 - a reader may put anything into its reading
         reason, fix = f"{who} gave what cannot be handed on: {error}", "Report it with the file."
     else:
-        if len(data) <= max_bytes:
+        blocks_bytes = len(data.pickled)
+        if data.size <= limits.max_output_bytes and blocks_bytes <= limits.max_blocks_bytes:
             return data
-        reason = f"{who} gave {in_words(len(data))}, more than the limit of {in_words(max_bytes)}."
+        size, most = data.size, limits.max_output_bytes
+        if size <= most:
+            size, most = blocks_bytes, limits.max_blocks_bytes
+        reason = f"{who} gave {in_words(size)}, more than the limit of {in_words(most)}."
         fix = "Split the file, or list it in .mmragignore."
     failure = Failure("failed", reason, fix)
     return pack(Outcome(outcome.media_type, outcome.reader, failure, seconds=outcome.seconds))

@@ -41,12 +41,10 @@ from mmrag.corpus.wire import (
     pack,
 )
 
-MAX_FILES = 5000
-"""Files that one process reads. Most leaks show as memory; starting anew costs 0.4 s, a tenth of what
-so many small files take."""
 _START_S = 60.0
 _PACKAGES = str(Path(__file__).parents[2])
 _HERE_FIX = "Run mmrag with the Python that it is installed for, or pass workers=0 to read in this process."
+_SMALL_BYTES = 1 << 16
 _OVERHEAD_BYTES = 1 << 20
 """What a message may have beside a reading: keys, small answers."""
 
@@ -65,13 +63,49 @@ class Job:
     total: int = 0
 
 
+class Room:
+    """Room for what waits to be taken, shared by threads that come in turn.
+
+    What is larger than all the room comes in when nothing else is there.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held = 0
+        self._is_closed = False
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    def enter(self, size: int) -> None:
+        """Wait until there is room, and take it."""
+        # One after another: a large one would wait for ever while small ones slip in.
+        with self._turn, self._changed:
+            self._changed.wait_for(
+                lambda: self._is_closed or not self._held or self._held + size <= self._size
+            )
+            self._held += size
+
+    def leave(self, size: int) -> None:
+        """Give room back."""
+        with self._changed:
+            self._held -= size
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let everybody in: nothing is kept any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
 class WorkerProcess:
     """A process that reads one file after another, each within the limits.
 
-    One thread starts and feeds it; `watch` and `kill` may be called by others.
+    One thread starts and feeds it; `watch` and `kill` may be called by others. What it hands on takes
+    its room before it is unpickled; `hand_over` says how much is to be left again.
     """
 
-    def __init__(self, limits: ReadLimits) -> None:
+    def __init__(self, limits: ReadLimits, room: Room, *, max_files: int) -> None:
         self.files = 0
         self.has_crashed = False
         self.job: Job | None = None
@@ -86,13 +120,20 @@ class WorkerProcess:
         pipes = self._process.stdout, self._process.stdin, self._process.stderr
         answers, requests, self._complaints = map(_there, pipes)
         self._pipes = (answers, requests, self._complaints)
-        self._channel = Channel(answers, requests, limits.max_output_bytes + _OVERHEAD_BYTES)
+        self._room, self._held_bytes, self._max_files = room, 0, max_files
+        self._channel = Channel(
+            answers,
+            requests,
+            limits.max_output_bytes + _OVERHEAD_BYTES,
+            limits.max_blocks_bytes + _OVERHEAD_BYTES,
+            make_room=self._make_room,
+        )
         self._is_ready = False
 
-    @property
-    def received_bytes(self) -> int:
-        """How long the message with the last outcome was."""
-        return self._channel.received_bytes
+    def hand_over(self) -> int:
+        """Return how much of the room the last outcome takes: whoever asks leaves it."""
+        held, self._held_bytes = self._held_bytes, 0
+        return held
 
     @property
     def is_alive(self) -> bool:
@@ -102,7 +143,7 @@ class WorkerProcess:
     @property
     def is_worn(self) -> bool:
         """Whether a fresh process should take its place."""
-        if not self.is_alive or self.files >= MAX_FILES:
+        if not self.is_alive or self.files >= self._max_files:
             return True
         return 2 * self._memory_bytes() > self._limits.max_memory_bytes
 
@@ -180,14 +221,19 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process and let go of its pipes."""
         self._end()
+        self._room.leave(self.hand_over())
         for pipe in self._pipes:
             with suppress(OSError):  # Unsent bytes have nowhere to go.
                 pipe.close()
 
     def _outcome(self, job: Job, memory: OcrMemory) -> Outcome:
         try:
-            return self._hear(job, memory)
+            outcome = self._hear(job, memory)
+            if not self._held_bytes:
+                self._take_room(self._channel.received_bytes)
+            return outcome
         except Garbled as error:
+            self._room.leave(self.hand_over())
             reason = f"{_who(job)} gave what cannot be read back: {error}"
             failure = Failure("failed", reason, IGNORE_FIX)
         except (TooLong, EOFError, OSError) as error:
@@ -202,6 +248,8 @@ class WorkerProcess:
         source = job.file.found.id
         while True:
             message = self._receive()
+            if not isinstance(message, Outcome):
+                self._room.leave(self.hand_over())
             match message:
                 case Outcome(result=Failure(out_of_memory=True)):
                     failure = out_of_memory(_who(job), self._limits.max_memory_bytes)
@@ -216,6 +264,18 @@ class WorkerProcess:
                     self._channel.send(Known(memory.get(message.key, source)))
                 case Learned():
                     memory.put(message.key, message.value, source)
+
+    def _make_room(self, length: int) -> None:
+        # Steps and questions need no room: they must come through while much is waiting.
+        if length > _SMALL_BYTES:
+            self._is_listened_to = False
+            self._take_room(length)
+            self._heard += 1
+            self._is_listened_to = True
+
+    def _take_room(self, size: int) -> None:
+        self._room.enter(size)
+        self._held_bytes += size
 
     def _receive(self) -> Any:
         # While nobody listens here, the process may well wait for the pipe to be emptied.

@@ -19,15 +19,34 @@ from mmrag.core.types import SourceId
 from mmrag.corpus.ocr import OcrMemory, on_threads
 from mmrag.corpus.plan import Hashed
 from mmrag.corpus.read_file import Failure, FileReader, Outcome, ReadTools, cost_by, quick_first
-from mmrag.corpus.worker_process import WorkerProcess
+from mmrag.corpus.worker_process import Room, WorkerProcess
 
 MAX_WORKERS = 8
 _TICK_S = 0.1
-_WORTH_A_WORKER = 2_000_000
-"""Bytes of plain text that are read in the time that one more process takes to start."""
-_BATCH = 256_000
-_ROOM_BYTES = 8_000_000
-"""How much, as pickled, may wait for the one that takes results, for each worker: some 50 MB in memory."""
+MIN_MEMORY_BYTES = 1_000_000_000
+"""What any worker may take: with OCR models loaded it holds half of that before it reads."""
+_MEMORY_A_WORKER = 1_500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """What a pool does with its workers; the defaults are measured.
+
+    Args:
+        worth_a_worker: Bytes of plain text that are read in the time that one more process takes to start.
+        batch_bytes: Bytes of plain text that are given out at once.
+        room_bytes: How much, as pickled, may wait for the one that takes results, for each worker: 20 to
+            60 MB in memory.
+        max_files: Files that one process reads. Most leaks show as memory; starting anew costs 0.4 s, a
+            tenth of what so many small files take.
+        memory_bytes: What the machine has; None asks it.
+    """
+
+    worth_a_worker: int = 2_000_000
+    batch_bytes: int = 256_000
+    room_bytes: int = 4_000_000
+    max_files: int = 5000
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,9 @@ ReadFiles = Callable[[Sequence[Hashed]], Iterator[tuple[Hashed, Outcome] | AtHan
 
 
 @contextmanager
-def open_readers(tools: ReadTools, memory: OcrMemory, workers: int | None) -> Iterator[ReadFiles]:
+def open_readers(
+    tools: ReadTools, memory: OcrMemory, workers: int | None, options: PoolOptions | None = None
+) -> Iterator[ReadFiles]:
     """Give what reads files: in so many worker processes, or for 0 in this process without bounds.
 
     Raises:
@@ -62,8 +83,33 @@ def open_readers(tools: ReadTools, memory: OcrMemory, workers: int | None) -> It
         return
     if workers is not None and workers < 0:
         raise ConfigError(f"There cannot be {workers} workers.", fix="Give a number from 0, or None.")
-    with WorkerPool(tools, memory, workers or min(usable_cores(), MAX_WORKERS)) as pool:
+    options = options or PoolOptions()
+    if options.memory_bytes is None:
+        options = replace(options, memory_bytes=machine_memory())
+    count = workers or usual_workers(usable_cores(), options.memory_bytes or 0)
+    with WorkerPool(tools, memory, count, options) as pool:
         yield pool.read
+
+
+def usual_workers(cores: int, memory_bytes: int) -> int:
+    """Return how many workers suit a machine; 0 bytes of memory are not known."""
+    most = max(1, memory_bytes // _MEMORY_A_WORKER) if memory_bytes else MAX_WORKERS
+    return min(cores, MAX_WORKERS, most)
+
+
+def memory_share(limit_bytes: int, workers: int, memory_bytes: int) -> int:
+    """Return what each worker may take, so that all of them and this process fit into the memory."""
+    if not memory_bytes:
+        return limit_bytes
+    return min(limit_bytes, max(MIN_MEMORY_BYTES, memory_bytes // (workers + 1)))
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory that the machine has; 0 where it does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def usable_cores() -> int:
@@ -81,7 +127,7 @@ class WorkerPool:
     nobody takes the results, reading waits.
     """
 
-    def __init__(self, tools: ReadTools, memory: OcrMemory, workers: int) -> None:
+    def __init__(self, tools: ReadTools, memory: OcrMemory, workers: int, options: PoolOptions) -> None:
         self._tools, self._memory, self._workers = tools, memory, workers
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -91,9 +137,8 @@ class WorkerPool:
         self._results: queue.SimpleQueue[tuple[tuple[Hashed, Outcome] | BaseException, int]] = (
             queue.SimpleQueue()
         )
-        self._room = threading.Condition()
-        self._room_bytes = _ROOM_BYTES
-        self._waiting = 0
+        self._options = options
+        self._room = Room(options.room_bytes)
         self._cost = cost_by(tools.readers)
 
     def read(self, files: Sequence[Hashed]) -> Iterator[tuple[Hashed, Outcome] | AtHand]:
@@ -104,26 +149,33 @@ class WorkerPool:
         """
         if not files:
             return
-        count = min(self._workers, len(files), 1 + sum(map(self._cost, files)) // _WORTH_A_WORKER)
-        setup = _pickled(replace(self._tools, ocr=on_threads(self._tools.ocr, usable_cores() // count)))
+        worth = 1 + sum(map(self._cost, files)) // self._options.worth_a_worker
+        count = min(self._workers, len(files), worth)
+        limits = self._tools.limits
+        share = memory_share(limits.max_memory_bytes, count, self._options.memory_bytes or 0)
+        ocr = on_threads(self._tools.ocr, usable_cores() // count)
+        self._tools = replace(self._tools, ocr=ocr, limits=replace(limits, max_memory_bytes=share))
+        setup = _pickled(self._tools)
         self._todo.extend(quick_first(files, self._cost))
-        self._room_bytes = count * _ROOM_BYTES
+        self._room = Room(count * self._options.room_bytes)
         for number in range(count):
             self._spawn(self._feed, setup, number == 1)
         self._spawn(self._watch)
         left = len(files)
         while left:
-            if result := self._get():
+            if got := self._get():
                 left -= 1
-                yield result
+                yield got[0]
+                # Only now the next large one may be unpickled.
+                self._room.leave(got[1])
+                del got
             elif at_hand := self._at_hand():
                 yield at_hand
 
     def close(self) -> None:
         """End all processes and threads, whatever they are doing."""
         self._closed.set()
-        with self._room:
-            self._room.notify_all()
+        self._room.close()
         with self._lock:
             for process in self._processes:
                 process.kill("closed")
@@ -154,19 +206,20 @@ class WorkerPool:
                         # What earlier files left behind in the process may be to blame.
                         break
                     files.popleft()
-                    self._put((file, outcome), process.received_bytes)
+                    self._results.put(((file, outcome), process.hand_over()))
+                    del outcome
                 if files or process.is_worn:
                     self._retire(process)
                     process = None
         except BaseException as error:  # noqa: BLE001 - the thread that takes the results raises it
-            self._put(error, 0)
+            self._results.put((error, 0))
         finally:
             if process:
                 self._retire(process)
 
     def _start(self, setup: bytes) -> WorkerProcess:
         with self._lock:
-            process = WorkerProcess(self._tools.limits)
+            process = WorkerProcess(self._tools.limits, self._room, max_files=self._options.max_files)
             self._processes.append(process)
             if self._closed.is_set():
                 process.kill("closed")
@@ -186,30 +239,20 @@ class WorkerPool:
         """Return the next files: many small ones at once, since each hand-over costs a millisecond."""
         batch: deque[Hashed] = deque()
         cost = 0
-        while self._todo and cost < _BATCH and not self._closed.is_set():
+        while self._todo and cost < self._options.batch_bytes and not self._closed.is_set():
             with suppress(IndexError):  # Another thread took the last one.
                 batch.append(self._todo.pop() if largest_first else self._todo.popleft())
                 cost += self._cost(batch[-1])
         return batch
 
-    def _put(self, result: tuple[Hashed, Outcome] | BaseException, size: int) -> None:
-        with self._room:
-            while self._waiting and self._waiting + size > self._room_bytes and not self._closed.is_set():
-                self._room.wait()
-            self._waiting += size
-        self._results.put((result, size))
-
-    def _get(self) -> tuple[Hashed, Outcome] | None:
+    def _get(self) -> tuple[tuple[Hashed, Outcome], int] | None:
         try:
             result, size = self._results.get(timeout=_TICK_S)
         except queue.Empty:
             return None
-        with self._room:
-            self._waiting -= size
-            self._room.notify_all()
         if isinstance(result, BaseException):
             raise result
-        return result
+        return result, size
 
     def _watch(self) -> None:
         last = time.monotonic()

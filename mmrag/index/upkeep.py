@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mmrag.core.errors import Damaged
 from mmrag.core.fields import search_text
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Item
 from mmrag.index.lexical import LexicalIndex
 from mmrag.index.published import DENSE, LEXICAL, IndexOptions, TextIndexOptions, publish, stamp_of
 from mmrag.store import Derived, RowsOf, Store
+from mmrag.store.derived import Shelf
 
 
 def reindex(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int) -> list[Derived]:
@@ -50,6 +52,7 @@ def row_lists(store: Store, dense: IndexOptions, lexical: TextIndexOptions) -> d
 def leftovers(store: Store, lexical: TextIndexOptions) -> Callable[[Sequence[Item]], list[str]]:
     """Return how `forget` looks for items in the published words, through the engine's own interface.
 
+    Words that are on disk and cannot be looked into are named as well: nothing proves that they are clean.
     Dense indexes hold vectors as they are: the search of the files finds these.
     """
     return lambda items: list(_leftovers(store, lexical, items))
@@ -65,19 +68,32 @@ def _look(open_files: Callable[[Path], object], stamp: Mapping[str, str]) -> Row
 
 
 def _leftovers(store: Store, options: TextIndexOptions, items: Sequence[Item]) -> Iterator[str]:
-    published = store.derived(LEXICAL)
-    if published is None or published.stamp != stamp_of(options):
+    if LEXICAL not in Shelf(store.path / "derived").names():
         return
-    index = options.open(published.path)
-    if not isinstance(index, LexicalIndex):
+    published = store.derived(LEXICAL)
+    index, why = _opened(published, options) if published is not None else (None, "it is torn")
+    if index is None:
+        yield f"The words of the index {LEXICAL} ({why}) were not looked into."
         return
     if index.has_removed():
         yield "The lexical index still holds words of rows that were removed."
-    living = store.rows()
-    if len(strange := np.setdiff1d(index.rows(), living)):
+    strange = set(np.setdiff1d(index.rows(), store.rows()).tolist())
+    if strange:
         yield f"The lexical index still holds {len(strange)} rows that were removed."
     fields = (text for item in items for text in astuple(search_text(item)) if text)
     for term in {term for text in fields for term in index.analyze(text)}:
-        row = index.row_with(term)
-        if row is not None and row not in living:
+        if index.row_with(term) in strange:
             yield f"The lexical index still holds the word {term!r}."
+
+
+def _opened(published: Derived, options: TextIndexOptions) -> tuple[LexicalIndex | None, str]:
+    """Open the published words; else say why they cannot be looked into."""
+    if published.stamp != stamp_of(options):
+        return None, "it was built with other options"
+    try:
+        index = options.open(published.path)
+    except Damaged:
+        return None, "it cannot be opened"
+    if not isinstance(index, LexicalIndex):
+        return None, f"mmrag does not know the files of {type(index).__name__}"
+    return index, ""

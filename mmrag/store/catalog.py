@@ -82,9 +82,19 @@ def source_record(found: tuple[Any, ...]) -> SourceRecord:
     """Return the record of a row of SELECT_SOURCE."""
     id, digest, size, media_type, *said, pages, depends, items, title = found
     mtime_ns, state, reason, fix, reader, splitter = said
-    source = Source(SourceId(id), digest, size, media_type)
-    read = unpack_pages(pages), unpack_strings(depends)
-    return SourceRecord(source, mtime_ns, state, reason, fix, reader, splitter, *read, items, title)
+    return SourceRecord(
+        source=Source(SourceId(id), digest, size, media_type),
+        mtime_ns=mtime_ns,
+        state=state,
+        reason=reason,
+        fix=fix,
+        reader=reader,
+        splitter=splitter,
+        pages=unpack_pages(pages),
+        depends=unpack_strings(depends),
+        items=items,
+        title=title,
+    )
 
 
 def seal_source(db: sqlite3.Connection, number: int) -> None:

@@ -49,10 +49,15 @@ def export_store(store: Store, folder: Path) -> ExportReport:
         folder: An empty folder, or one that does not exist yet.
 
     Raises:
-        StoreError: The folder holds something, or cannot be written.
+        StoreError: The folder holds something, lies in the store, or cannot be written.
         OutOfSpace: What was written stays, without a manifest.
     """
     with permission_checked(folder):
+        if folder.resolve().is_relative_to(store.path.resolve()):
+            raise StoreError(
+                f"{folder} lies in the store {store.path}, which may remove it.",
+                fix="Name a folder outside of it.",
+            )
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StoreError(
                 f"{folder} holds something already.", fix="Name a folder that does not exist yet."
@@ -80,7 +85,12 @@ def export_store(store: Store, folder: Path) -> ExportReport:
         write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode(), aside=folder)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return ExportReport(
-        counts[SOURCES], counts[ITEMS], counts[BLOBS], counts[CACHE], size, str(manifest["root"])
+        sources=counts[SOURCES],
+        items=counts[ITEMS],
+        blobs=counts[BLOBS],
+        cached=counts[CACHE],
+        bytes=size,
+        root=str(manifest["root"]),
     )
 
 

@@ -76,7 +76,18 @@ def forget(
         vectors -= _count(db, "SELECT coalesce(sum(count), 0) FROM vectors")
         after = stored_bytes(store.path)
     unknown = tuple(id for id in ids if id not in known)
-    return ForgetReport(len(known), removed, vectors, blobs, cached, before, after, proof, unknown, waiting)
+    return ForgetReport(
+        sources=len(known),
+        items=removed,
+        vectors=vectors,
+        blobs=blobs,
+        cached=cached,
+        bytes_before=before,
+        bytes_after=after,
+        proof=proof,
+        unknown=unknown,
+        waiting=waiting,
+    )
 
 
 def _remove(db: sqlite3.Connection, wanted: str) -> tuple[int, int, int]:

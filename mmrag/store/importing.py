@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mmrag.core.errors import Damaged, NeedsMigration, StoreError
-from mmrag.core.identity import digest_bytes, digest_file
+import msgspec
+
+from mmrag.core.errors import Damaged, IdentityMismatch, NeedsMigration, StoreError
+from mmrag.core.identity import differences, digest_bytes, digest_file
 from mmrag.core.reading import Blob, PageCoverage
 from mmrag.core.types import Item, Source, SourceId
 from mmrag.store.blobs import Blobs
 from mmrag.store.disk import permission_checked
+from mmrag.store.lock import FileLock
 from mmrag.store.parquet import (
     BLOBS,
     CACHE,
@@ -34,9 +38,34 @@ if TYPE_CHECKING:
 
 _COMMIT_ITEMS = 20_000
 _BATCH_ROWS = 1000
+_AGAIN = "Export the store again."
+
+# A draft is a folder <_DRAFT>... beside the new store, with the store in it and the file _MARK, which holds
+# _MARKED and is locked by the import that is at work.
+_DRAFT = ".mmrag-import-"
+_MARK = "import"
+_MARKED = "An import of mmrag; it goes with the next one.\n"
 
 
-def import_store(folder: Path, path: Path) -> Store:
+class _Claim(msgspec.Struct):
+    """What a manifest of any format has."""
+
+    mmrag: Literal["export"]
+    format: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _File(msgspec.Struct):
+    digest: str
+
+
+class _Manifest(_Claim):
+    identity: dict[str, str]
+    root: str
+    dim: Annotated[int, msgspec.Meta(ge=0)]
+    files: dict[str, _File]
+
+
+def import_store(folder: Path, path: Path, *, identity: Mapping[str, str] | None = None) -> Store:
     """Make a store of what `export_store` wrote, with the same root; nothing is embedded again.
 
     The store is made beside `path` and stands there only when it is whole and proved.
@@ -44,73 +73,129 @@ def import_store(folder: Path, path: Path) -> Store:
     Args:
         folder: The export.
         path: The folder of the new store.
+        identity: What the caller's vectors depend on; None takes the export as it is.
 
     Raises:
         StoreError: `folder` is no export, or there is something at `path`.
+        IdentityMismatch: The export was made with another embedder; nothing is written.
         NeedsMigration: A newer mmrag wrote it.
         Damaged: The export is torn, or not what was written.
         OutOfSpace: Nothing is left behind.
     """
     manifest = _manifest(folder)
+    if identity is not None and (wrong := differences(manifest.identity, identity)):
+        raise IdentityMismatch(
+            f"The export {folder} was made with another embedder ({'; '.join(wrong)}).",
+            fix="Give the recipe that the export was made with.",
+        )
+    _check_files(folder, manifest)
     with permission_checked(path):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreError(
-                f"There is something at {path} already.", fix="Name a folder that is not there yet."
-            )
-        draft = path.with_name(path.name + ".importing")
-        shutil.rmtree(draft, ignore_errors=True)
-        try:
+        _refuse_taken(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        with _draft(path.parent) as draft:
             _fill(folder, draft, manifest)
+            # Another import or a sync may have made one since.
+            _refuse_taken(path)
             if path.exists():
                 path.rmdir()
             draft.rename(path)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
     return Store.open(path)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of an export that is whole."""
-    torn = f"The export {folder} is torn"
-    again = "Export the store again."
+def _manifest(folder: Path) -> _Manifest:
+    """Return the manifest of an export that this mmrag can read."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-        is_ours = manifest["mmrag"] == "export"
-    except FileNotFoundError as error:
-        if any((folder / name).exists() for name in FILES):
-            raise Damaged(f"{torn}: it has no {MANIFEST}.", fix=again) from error
-        is_ours = False
-    except (OSError, ValueError, KeyError, TypeError):
-        is_ours = False
-    if not is_ours:
-        raise StoreError(
-            f"{folder} holds no export of mmrag.", fix="Name a folder that `mmrag export` has written."
-        )
-    if manifest["format"] > EXPORT_FORMAT:
-        raise NeedsMigration(
-            f"The export {folder} has format {manifest['format']}, this mmrag reads {EXPORT_FORMAT}.",
-            fix="Run: pip install -U mmrag",
-        )
+        data = (folder / MANIFEST).read_bytes()
+        claim = msgspec.json.decode(data, type=_Claim)
+        if claim.format > EXPORT_FORMAT:
+            raise NeedsMigration(
+                f"The export {folder} has format {claim.format}, this mmrag reads {EXPORT_FORMAT}.",
+                fix="Run: pip install -U mmrag",
+            )
+        return msgspec.json.decode(data, type=_Manifest)
+    except (OSError, ValueError, RecursionError) as error:
+        if not _is_ours(folder):
+            raise StoreError(
+                f"{folder} holds no export of mmrag.", fix="Name a folder that `mmrag export` has written."
+            ) from error
+        is_there = (folder / MANIFEST).exists()
+        said = f"its {MANIFEST} cannot be read ({error})" if is_there else f"it has no {MANIFEST}"
+        raise Damaged(f"The export {folder} is torn: {said}.", fix=_AGAIN) from error
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a folder whose manifest cannot be read was meant as an export."""
+    if any((folder / name).exists() for name in FILES):
+        return True
+    with suppress(OSError, ValueError, RecursionError):
+        held = msgspec.json.decode((folder / MANIFEST).read_bytes())
+        return isinstance(held, dict) and held.get("mmrag") == "export"
+    return False
+
+
+def _check_files(folder: Path, manifest: _Manifest) -> None:
     for name in FILES:
+        if name not in manifest.files:
+            raise Damaged(f"The export {folder} is torn: its {MANIFEST} does not name {name}.", fix=_AGAIN)
         if not (folder / name).is_file():
-            raise Damaged(f"{torn}: {name} is missing.", fix=again)
-        if digest_file(folder / name) != manifest["files"][name]["digest"]:
-            raise Damaged(f"{torn}: {name} is not what was written.", fix=again)
-    return manifest
+            raise Damaged(f"The export {folder} is torn: {name} is missing.", fix=_AGAIN)
+        if digest_file(folder / name) != manifest.files[name].digest:
+            raise Damaged(f"The export {folder} is torn: {name} is not what was written.", fix=_AGAIN)
 
 
-def _fill(folder: Path, path: Path, manifest: dict[str, Any]) -> None:
-    with Store.create(path, identity=manifest["identity"]) as store:
+def _refuse_taken(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"There is something at {path} already.", fix="Name a folder that is not there yet.")
+
+
+@contextmanager
+def _draft(beside: Path) -> Iterator[Path]:
+    """Give a place for a store that nobody else uses; what is left there at the end is removed."""
+    home = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=beside))
+    lock = None
+    try:
+        # Marked once it is locked: one that sweeps in between takes it for foreign.
+        lock = FileLock(home / _MARK, shared=False, wait=True)
+        lock.write(_MARKED)
+        # One level down, as mkdtemp lets nobody else into its folder.
+        yield home / "store"
+    finally:
+        if lock is not None:
+            lock.release()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts of imports that were killed."""
+    for home in folder.glob(f"{_DRAFT}*"):
+        if not _is_marked(home):
+            continue
+        with suppress(OSError):
+            lock = FileLock(home / _MARK, shared=False, wait=False)
+            lock.release()
+            if lock.held and not home.is_symlink():
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _is_marked(home: Path) -> bool:
+    try:
+        return (home / _MARK).read_bytes() == _MARKED.encode()
+    except OSError:
+        return False
+
+
+def _fill(folder: Path, path: Path, manifest: _Manifest) -> None:
+    with Store.create(path, identity=manifest.identity) as store:
         with store.writer() as writer:
-            _put_sources(folder, path, writer, manifest["dim"])
+            _put_sources(folder, path, writer, manifest.dim)
             for batch in _batches(folder / CACHE):
                 _keep(writer, batch.to_pylist())
             writer.commit()
-        if store.root != manifest["root"]:
+        if store.root != manifest.root:
             raise Damaged(
-                f"The export {folder} gives root {store.root[:16]}, not {manifest['root'][:16]}.",
-                fix="Export the store again.",
+                f"The export {folder} gives root {store.root[:16]}, not {manifest.root[:16]}.",
+                fix=_AGAIN,
             )
 
 
@@ -132,6 +217,8 @@ def _put_sources(folder: Path, path: Path, writer: Writer, dim: int) -> None:
 def _items(folder: Path, writer: Writer, dim: int) -> Iterator[tuple[Item, str]]:
     """Add the vectors of each batch to the store, and give its items one by one."""
     for batch in _batches(folder / ITEMS):
+        if len(batch.column("embedding").flatten()) != dim * sum(batch.column("vectors").to_pylist()):
+            raise Damaged(f"The vectors of {folder / ITEMS} do not have {dim} numbers each.", fix=_AGAIN)
         items, keys, embeddings = read_items(batch, dim)
         writer.add_vectors(keys, embeddings)
         yield from zip(items, keys, strict=True)
@@ -146,7 +233,7 @@ def _write_blobs(folder: Path, path: Path) -> dict[str, list[tuple[str, str]]]:
             if digest_bytes(row["bytes"]) != row["digest"]:
                 raise Damaged(
                     f"Blob {row['digest']} of {folder} is not what its digest says.",
-                    fix="Export the store again.",
+                    fix=_AGAIN,
                 )
             blobs.write(Blob(row["digest"], row["bytes"], row["media_type"]))
             for source in row["sources"]:
@@ -167,15 +254,15 @@ def _keep(writer: Writer, rows: list[dict[str, Any]]) -> None:
 
 def _record(row: dict[str, Any]) -> SourceRecord:
     return SourceRecord(
-        Source(SourceId(row["id"]), row["digest"], row["size"], row["media_type"]),
-        row["modified_ns"],
-        row["state"],
-        row["reason"],
-        row["fix"],
-        row["reader"],
-        row["splitter"],
-        tuple(PageCoverage(**page) for page in row["pages"]),
-        dict(row["depends"]),
+        source=Source(SourceId(row["id"]), row["digest"], row["size"], row["media_type"]),
+        mtime_ns=row["modified_ns"],
+        state=row["state"],
+        reason=row["reason"],
+        fix=row["fix"],
+        reader=row["reader"],
+        splitter=row["splitter"],
+        pages=tuple(PageCoverage(**page) for page in row["pages"]),
+        depends=dict(row["depends"]),
         title=row["title"],
     )
 
@@ -188,4 +275,4 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=_BATCH_ROWS)
     except pa.ArrowInvalid as error:
-        raise Damaged(f"{path} cannot be read ({error}).", fix="Export the store again.") from error
+        raise Damaged(f"{path} cannot be read ({error}).", fix=_AGAIN) from error

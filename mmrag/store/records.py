@@ -112,7 +112,7 @@ class Proof:
     findings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetReport:
     """What `forget` removed.
 
@@ -137,7 +137,7 @@ class ForgetReport:
         return not self.waiting and not self.proof.findings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
     """What an export holds, and the root of the store that it was made of."""
 

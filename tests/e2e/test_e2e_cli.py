@@ -110,6 +110,17 @@ def test_a_dry_run_writes_nothing(tmp_path):
     assert as_json("status", tmp_path)["items"] == 1
 
 
+def test_new_files_are_told_before_a_question_is_given_up(tmp_path):
+    (tmp_path / "a.txt").write_text("The gate code of the depot is 4711.")
+    as_json("sync", tmp_path)
+    (tmp_path / "b.txt").write_text("The plumber is called Otto Quist.")
+    told = mmrag("ask", tmp_path, "Who is the plumber?", code=3).stdout
+    assert "There is 1 new file since the last sync: b.txt." in told
+    assert "1 new file" in mmrag("status", tmp_path).stdout
+    refused = as_json("ask", tmp_path, "What is the gate code?", "--evidence", tmp_path / "out", code=2)
+    assert "lies in" in refused["message"]
+
+
 def test_no_evidence_is_an_exit_code_not_an_error(folder):
     answer = as_json("ask", folder, "Who won the chess world cup in 1987?", code=3)
     assert answer["status"] == "no_evidence"

@@ -60,12 +60,20 @@ def test_a_forgotten_file_leaves_no_trace(folder: Path) -> None:
     assert "Nothing to do" in mmrag("sync", folder)
 
 
+def test_a_file_that_a_sync_has_removed_can_still_be_forgotten(folder: Path) -> None:
+    (folder / "letters" / "anna.txt").unlink()
+    as_json("sync", folder)
+    told = as_json("forget", folder, "letters/anna.txt")
+    assert (told["unknown"], told["clean"]) == (["letters/anna.txt"], True)
+    assert b"Quistgaard" not in stored_bytes(folder)
+
+
 def test_a_filter_and_an_ignored_file(folder: Path) -> None:
     told = mmrag("forget", folder, "--filter", 'folder == "letters"', "--ignore")
     assert "Proof: none of" in told
     assert (folder / ".mmragignore").read_text() == "/letters/anna.txt\n"
     assert "Nothing to do: 2 files unchanged." in mmrag("sync", folder)
-    assert "was never seen" in mmrag("forget", folder, "letters/anna.txt", code=2)
+    assert "no source of that name" in mmrag("forget", folder, "letters/anna.txt")
     assert "No source is named" in mmrag("forget", folder, code=2)
     assert "No source is named" in mmrag("forget", folder, "--filter", 'kind == "pdf"', code=2)
 
@@ -74,7 +82,7 @@ def test_a_search_that_is_open_goes_on_after_a_file_was_forgotten(folder: Path) 
     with Pipeline.from_folder(folder, sync="never") as pipeline:
         assert pipeline.search("zirconium")[0].item.source == "letters/anna.txt"
         (folder / "letters" / "anna.txt").unlink()
-        assert pipeline.upkeep.forget(["anna.txt"]).clean
+        assert pipeline.upkeep.forget(["letters/anna.txt"]).clean
         assert "letters/anna.txt" not in {hit.item.source for hit in pipeline.search("zirconium")}
 
 
@@ -97,8 +105,11 @@ def test_an_export_brings_the_index_back_without_embedding(folder: Path, tmp_pat
     assert (told["sources"], told["items"]) == (3, 3)
     table = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     assert {row["source"] for row in table} == set(FILES)
-    refused = as_json("import", folder, tmp_path / "out", code=1)
-    assert refused["fix"]
+    assert "has an index already" in as_json("import", folder, tmp_path / "out", code=2)["message"]
+    assert "lies in" in as_json("export", folder, folder / "backup", code=2)["message"]
+    other = tmp_path / "other"
+    assert as_json("import", folder, tmp_path / "out", "--store", other, "--recipe", "nowhere", code=2)["fix"]
+    assert not other.exists()
     hits = as_json("search", folder, "pump")["hits"]
     back = as_json("import", folder, tmp_path / "out", "--store", tmp_path / "store")
     assert back["root"] == told["root"] == as_json("status", folder)["root"]

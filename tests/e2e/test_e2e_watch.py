@@ -45,7 +45,7 @@ def test_a_watched_folder_is_followed_until_ctrl_c(tmp_path: Path) -> None:
         assert "seal.txt" not in _sources(tmp_path, "graphite")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == f"Watching {tmp_path}; Ctrl-C ends.\n"
     finally:
         process.kill()
         process.communicate()

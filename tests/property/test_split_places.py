@@ -11,7 +11,8 @@ from mmrag.core.protocols import ReadContext, Reader
 from mmrag.core.types import Item, Source, SourceId, Span
 from mmrag.corpus.readers.text import TextReader
 from mmrag.corpus.readers.web.markdown import MarkdownReader
-from mmrag.corpus.split import ROWS, PassageSplitter
+from mmrag.corpus.split import PassageSplitter
+from mmrag.corpus.table_marks import ROWS
 
 words = st.text("abcdefghäößéñ日本0123456789", min_size=1, max_size=9)
 lines = st.lists(words, min_size=1, max_size=14).map(" ".join)

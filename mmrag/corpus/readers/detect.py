@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,12 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_BYTES = 1 << 20
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 """The stream in which Office keeps a document with a password."""
+PLAIN_TEXT = "text/plain"
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _IGNORE = "or leave it out with a line in .mmragignore."
 
 UNREAD = {
-    "old Word documents": (".doc .dot .rtf .pages .wpd", "Save it as .docx or PDF"),
+    "old Word documents": (".doc .rtf .pages .wpd", "Save it as .docx or PDF"),
     "old presentations": (".ppt .pps .pot .key", "Save it as .pptx or PDF"),
     "old spreadsheets": (".xls .xlsb .numbers", "Save it as .xlsx or CSV"),
     "Outlook mails": (".msg .pst", "Save it as .eml"),
@@ -70,6 +73,7 @@ class Detector:
         formats = [known for reader in readers for known in reader.formats]
         self._by_suffix = {suffix: known for known in formats for suffix in known.suffixes}
         self._by_name = {name: known for known in formats for name in known.names}
+        self._media_types = {known.media_type for known in formats}
         self._with_magic = [(re.compile(known.magic, re.DOTALL), known) for known in formats if known.magic]
 
     def __call__(self, path: Path) -> str:
@@ -101,6 +105,8 @@ class Detector:
                 where=path.name,
             )
         found = [known for magic, known in self._with_magic if magic.match(head)]
+        if wanted is None and not found and PLAIN_TEXT in self._media_types and _is_text(head):
+            return PLAIN_TEXT
         if wanted is None:
             raise _nameless(path, suffix, found, head)
         if wanted.magic and wanted not in found and not _is_late_pdf(wanted, head):
@@ -122,9 +128,9 @@ def _nameless(path: Path, suffix: str, found: Sequence[Format], head: bytes) -> 
             fix=_rename(found, head),
             where=path.name,
         )
-    kind = f"of type {path.suffix!r}" if suffix else "without a suffix"
+    kind = f"Files of type {path.suffix!r}" if suffix else "Files without a suffix"
     return Unsupported(
-        f"Files {kind} are not read.",
+        f"{kind} are read only if they hold plain text.",
         fix=f"Convert it to PDF, HTML, Markdown or .txt, {_IGNORE}",
         where=path.name,
     )
@@ -157,6 +163,15 @@ def _stem(path: Path) -> str:
 
 def _is_binary(head: bytes) -> bool:
     return b"\x00" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff") and head[:4] != b"\x00\x00\xfe\xff"
+
+
+def _is_text(head: bytes) -> bool:
+    """Tell whether a file without a telling name holds text: valid UTF-8 without control characters."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not _CONTROL.search(text)
 
 
 def _is_late_pdf(wanted: Format, head: bytes) -> bool:

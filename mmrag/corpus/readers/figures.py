@@ -20,6 +20,7 @@ from mmrag.corpus.readers.drawings.svg_words import is_drawing, read_drawing
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
 from mmrag.media.pictures import MEDIA_TYPES, open_picture
 
+NO_OCR = "no OCR is installed (pip install 'mmrag[ocr]'), or the recipe names none."
 MIN_SIDE_PX = 40
 MIN_AREA_PX = 6000
 """Smaller pictures are icons, bullets and rules: 6000 is 100 x 60."""
@@ -48,7 +49,7 @@ def worth_keeping(alt: str) -> bool:
 def no_ocr(count: int) -> str:
     """Return the sentence for pictures whose words nobody read."""
     pictures = "the picture" if count == 1 else f"{count} pictures"
-    return f"The words of {pictures} were not read, because no OCR is installed: pip install 'mmrag[ocr]'"
+    return f"The words of {pictures} were not read: {NO_OCR}"
 
 
 def ocr_part(lines: Sequence[OcrLine], *, page: int = 1, within: Box | None = None) -> Part | None:
@@ -141,6 +142,7 @@ class PictureShelf:
 
     `inside` gives the picture of a link into the document itself (an attachment, a member of its archive):
     None for a link to somewhere else, b'' for one that leads nowhere; a SourceError says that it is broken.
+    `cut_tables` counts the tables of which not all wide cells were repeated.
     """
 
     source: Source
@@ -151,6 +153,7 @@ class PictureShelf:
     missing: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    cut_tables: int = 0
     _ocr: dict[str, Part | None] = field(default_factory=dict)
 
     def figure(
@@ -205,6 +208,11 @@ class PictureShelf:
             elif unique:
                 more = ", ..." if len(unique) > _LISTED else ""
                 said.append(f"{len(unique)} pictures {many}: {', '.join(unique[:_LISTED])}{more}.")
+        if self.cut_tables:
+            tables = "a table" if self.cut_tables == 1 else f"{self.cut_tables} tables"
+            said.append(
+                f"The cells of {tables} span so much that they are not repeated in all rows and columns."
+            )
         painted = sum(blob.media_type != _DRAWING for blob in self.blobs.values())
         if painted and self.context.ocr is None:
             said.append(no_ocr(painted))

@@ -11,7 +11,7 @@ from mmrag.core.types import Part, Place, Scalar, Span
 from mmrag.corpus.readers.figures import is_caption
 from mmrag.corpus.readers.lines import CELL_SEPARATOR
 from mmrag.corpus.readers.tables.rows import clean_cell
-from mmrag.corpus.split import HEADER_ROWS
+from mmrag.corpus.table_marks import HEADER_ROWS
 
 NOWHERE = Span(0, 1)
 """Where blocks stand until `placed` tells them."""

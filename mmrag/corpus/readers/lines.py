@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mmrag.core.types import Locator, Part, Place, Role
 from mmrag.corpus.stretch import Stretch
@@ -11,11 +12,10 @@ from mmrag.corpus.stretch import Stretch
 CELL_SEPARATOR = " | "
 """Stands between the cells of a table's row."""
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLine:
+class SourceLine(NamedTuple):
     """Characters `start` to `end` of a file, without the line's end."""
 
     start: int
@@ -30,12 +30,13 @@ class SourceLine:
 
 def source_lines(text: str) -> list[SourceLine]:
     """Cut a text at line ends of all three kinds, as Markdown counts lines."""
-    found = []
-    for match in _LINE.finditer(text):
-        if match.start() == match.end() == len(text):
-            break
-        line = match.group().rstrip("\r\n")
-        found.append(SourceLine(match.start(), match.start() + len(line), line))
+    found, start = [], 0
+    for match in _LINE_END.finditer(text):
+        end = match.start()
+        found.append(SourceLine(start, end, text[start:end]))
+        start = match.end()
+    if start < len(text):
+        found.append(SourceLine(start, len(text), text[start:]))
     return found
 
 
@@ -70,6 +71,9 @@ class PlacedText:
 
     def part(self, role: Role = "body") -> Part:
         """Return the text without spaces at its ends, its places moved and clipped."""
-        stretch = Stretch("".join(self._pieces), tuple(self._places))
+        text = "".join(self._pieces)
+        if not text[:1].isspace() and not text[-1:].isspace():
+            return Part("text", text=text, role=role, places=tuple(self._places))
+        stretch = Stretch(text, tuple(self._places))
         trimmed = stretch.cut(0, len(stretch.text))
         return Part("text", text=trimmed.text, role=role, places=trimmed.places)

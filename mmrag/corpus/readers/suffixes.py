@@ -14,7 +14,7 @@ LINES = _set(
     .xml .xsd .diff .patch .po .pot .bib .desktop .service .proto .graphql .tf .sql
     .py .pyi .pyx .js .mjs .cjs .jsx .ts .tsx .java .kt .scala .go .rs .c .h .cc .cpp .cxx .hpp .hh .cs
     .rb .php .pl .pm .r .jl .lua .swift .m .f90 .f .pas .asm .s .css .scss .less .vue
-    .sh .bash .zsh .fish .bat .ps1 .cmake .mk .gradle .dockerfile
+    .dot .gv .sh .bash .zsh .fish .bat .ps1 .cmake .mk .gradle .dockerfile
     """
 )
 """Code, settings and logs: their line ends matter."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ _SHORT_LINE, _WRAPPED_CHARS = 0.6, 30
 _MAX_HEADING_CHARS = 120
 _MAX_CAPITALS = 80
 _MAX_BLOCK_LINES = 400
+_REPORT_EVERY = 500
 _WITH_PICTURES = frozenset({".rst", ".rest"})
 
 
@@ -51,12 +52,14 @@ class TextReader:
         """
         decoded = decode(read_bytes(path, context.limits), name=source.id)
         suffix = path.suffix.lower()
+        context.progress(0, len(decoded.text))
         lines = source_lines(decoded.text)
         shelf = PictureShelf(source, context)
         if suffix in LINES:
-            blocks = list(_as_it_stands(lines))
+            blocks = list(_told(_as_it_stands(lines), len(decoded.text), context))
         else:
-            blocks = with_neighbours(list(_prose(lines, shelf if suffix in _WITH_PICTURES else None)))
+            prose = _prose(lines, shelf if suffix in _WITH_PICTURES else None)
+            blocks = with_neighbours(list(_told(prose, len(decoded.text), context)))
         problems = decoded.problems + shelf.problems()
         if not blocks and not problems:
             raise Empty(
@@ -70,6 +73,14 @@ class TextReader:
             problems=problems,
             depends=tuple(sorted(shelf.depends)),
         )
+
+
+def _told(blocks: Iterable[Block], total: int, context: ReadContext) -> Iterator[Block]:
+    """Yield blocks, and say from time to time how many of the file's characters they have come to."""
+    for i, block in enumerate(blocks):
+        if i % _REPORT_EVERY == 0 and isinstance(block.locator, Span):
+            context.progress(block.locator.end, total)
+        yield block
 
 
 def _as_it_stands(lines: Sequence[SourceLine]) -> Iterator[Block]:

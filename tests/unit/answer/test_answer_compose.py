@@ -147,9 +147,9 @@ def test_places_in_words_and_data(
     assert locator_to_dict(locator) == data
 
 
-@pytest.mark.parametrize(("place", "label"), [("slide 3", "t.pptx, slide 3"), ("", "t.pptx")])
+@pytest.mark.parametrize(("place", "label"), [("slide 3", "t.pptx, slide 3"), ("", "t.pptx, under “B”")])
 def test_a_reader_may_name_the_place(place: str, label: str) -> None:
-    item = Item(ItemId("i"), SourceId("t.pptx"), Page(3), (), {"place": place, "heading": "A"})
+    item = Item(ItemId("i"), SourceId("t.pptx"), Page(3), (), {"place": place, "heading": "A > B"})
     assert describe_locator(item, Page(3)) == label
 
 

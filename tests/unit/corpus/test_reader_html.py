@@ -11,7 +11,8 @@ from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Reading
 from mmrag.core.types import Source, SourceId, Span
 from mmrag.corpus.readers.web.html import HtmlReader
-from mmrag.corpus.split import HEADER_ROWS, PassageSplitter
+from mmrag.corpus.split import PassageSplitter
+from mmrag.corpus.table_marks import HEADER_ROWS
 
 
 def _read(root: Path, page: str | bytes) -> Reading:

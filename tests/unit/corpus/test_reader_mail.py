@@ -1,18 +1,18 @@
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrag.core.errors import Corrupt, TooLarge
+from mmrag.core.errors import Corrupt, SourceError, TooLarge
 from mmrag.core.fields import PLACE
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine, ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Box, Source, SourceId, Span
-from mmrag.corpus.readers.mail.parts import Leftovers, open_mail
 from mmrag.corpus.readers.mail.reader import MailReader
 from mmrag.testing import ReaderContract
 from mmrag.testing.samples import picture_of
@@ -378,14 +378,29 @@ def test_a_text_is_no_mail(tmp_path: Path, data: str) -> None:
 @given(st.binary(max_size=300))
 @settings(deadline=None)
 def test_any_bytes_after_the_headers_are_read(data: bytes) -> None:
-    open_mail(b"From: a\nContent-Type: multipart/mixed; boundary=b\n" + data, Leftovers(), name="a.eml")
+    _is_told(b"From: a\nContent-Type: multipart/mixed; boundary=b\n" + data)
 
 
 @given(st.text(alphabet="=?utf-8qbQB_ \n\t\"();:<>@,*'%0aé€", max_size=80))
 @settings(deadline=None)
 def test_any_header_is_read(value: str) -> None:
     for name in ("Subject", "From", "Date", "Content-Type", "Content-Disposition", "Content-ID"):
-        open_mail(f"From: a\n{name}: {value}\n\nHi.\n".encode(), Leftovers(), name="a.eml")
+        _is_told(f"From: a\n{name}: {value}\n\nHi.\n".encode())
+
+
+def _is_told(data: bytes) -> None:
+    """Check that a mail becomes a Reading that holds its sender, or an error that says what to do."""
+    with TemporaryDirectory() as folder:
+        outcome: Reading | SourceError
+        try:
+            outcome = _read(Path(folder), data)
+        except SourceError as error:
+            outcome = error
+    if isinstance(outcome, SourceError):
+        assert all((outcome.message, outcome.fix, outcome.where))
+        return
+    assert any("From: " in block.text for block in outcome.blocks)
+    assert all(block.text.strip() for block in outcome.blocks if block.kind != "figure")
 
 
 def test_a_mail_that_is_too_large_is_refused(tmp_path: Path) -> None:

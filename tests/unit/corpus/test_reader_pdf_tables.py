@@ -13,7 +13,8 @@ from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Item, Page, Source, SourceId
 from mmrag.corpus.readers.pdf.reader import PdfReader
-from mmrag.corpus.split import CAPTION, FIRST_ROW, HEADER_ROWS, ROWS, PassageSplitter
+from mmrag.corpus.split import PassageSplitter
+from mmrag.corpus.table_marks import CAPTION, FIRST_ROW, HEADER_ROWS, ROWS
 
 WIDTH, HEIGHT = 595.0, 842.0
 STYLES = getSampleStyleSheet()

@@ -13,7 +13,8 @@ from mmrag.core.protocols import ReadContext, Reader, ReadLimits
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Cells, Source, SourceId
 from mmrag.corpus.readers.tables.reader import TableReader
-from mmrag.corpus.split import HEADER_ROWS, PassageSplitter
+from mmrag.corpus.split import PassageSplitter
+from mmrag.corpus.table_marks import HEADER_ROWS
 from mmrag.testing import ReaderContract
 
 WIDE = [f"measurement_{i}" for i in range(40)]

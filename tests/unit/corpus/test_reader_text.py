@@ -133,3 +133,24 @@ def test_limits_and_emptiness(tmp_path: Path) -> None:
 def test_a_million_short_lines_are_bounded_blocks(tmp_path: Path) -> None:
     blocks = _read(tmp_path, "word\n" * 100_000).blocks
     assert max(len(b.text) for b in blocks) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ("<?xml version='1.0' encoding='ISO-8859-2'?>\n", "iso-8859-2"),
+        (".. -*- encoding: latin2 -*-\n\n", "latin2"),
+        ("#!/bin/sh\n# coding=koi8-r\n", "koi8-r"),
+    ],
+)
+def test_an_encoding_that_a_text_says_of_itself_is_used(tmp_path: Path, head: str, encoding: str) -> None:
+    words = "město škoda" if encoding != "koi8-r" else "гарантия"
+    reading = _read(tmp_path, (head + words).encode(encoding))
+    assert reading.problems == ()
+    assert words in reading.blocks[-1].text
+
+
+@pytest.mark.parametrize("said", ["no-such-codec", "utf-16", "rot13", "hex"])
+def test_an_encoding_that_cannot_be_is_not_believed(tmp_path: Path, said: str) -> None:
+    reading = _read(tmp_path, f"# coding: {said}\nwörter".encode())
+    assert "wörter" in reading.blocks[-1].text

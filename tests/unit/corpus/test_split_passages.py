@@ -295,3 +295,20 @@ def test_counting_is_batched() -> None:
     blocks = [block(words(30)) for _ in range(200)] + [block(sentences(50)) for _ in range(20)]
     PassageSplitter(counting).split(SOURCE, "text/1", Reading(tuple(blocks)))
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", ["paragraph", "heading", "code", "table", "list"])
+def test_a_word_without_end_is_cut_whatever_its_count_of_tokens(kind: BlockKind) -> None:
+    text = "begin " + "x" * 100_000 + " end"
+    seen: list[int] = []
+
+    def count(texts: Sequence[str]) -> list[int]:
+        seen.extend(map(len, texts))
+        return [len(t.split()) for t in texts]
+
+    blocks = (block(text, kind, level=int(kind == "heading")), block("after", at=len(text)))
+    items = PassageSplitter(count).split(SOURCE, "text/1", Reading(blocks))
+    assert max(seen) <= 40 * 200
+    assert max(len(item.text) for item in items) <= 2 * 40 * 200
+    assert sum(item.text.count("x") for item in items) == 100_000
+    assert all(len(str(item.metadata.get("heading", ""))) <= 1000 for item in items)

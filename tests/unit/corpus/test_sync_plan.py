@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_moves_pair_files_of_the_same_name_first() -> None:
         ("0/b", "1/b"),
     ]
     assert [one.found.id for one in plan.added] == ["1/c"]
+
+
+def test_many_equal_files_are_paired_in_time_that_grows_with_their_number() -> None:
+    def seconds(count: int) -> float:
+        files = [file(f"b/{i}", "d") for i in range(count)]
+        records = [record(f"a/old {i}", "d") for i in range(count)]
+        started = time.process_time()
+        assert len(make_plan(files, records, VERSIONS).moved) == count
+        return time.process_time() - started
+
+    assert seconds(8000) < 16 * max(seconds(2000), 0.02)
+    assert seconds(50_000) < 10
+
+
+def test_empty_files_are_not_paired() -> None:
+    new, gone = file("b/__init__.py", "d"), record("a/__init__.py", "d")
+    empty = replace(new, found=replace(new.found, size=0))
+    plan = make_plan([empty], [replace(gone, source=replace(gone.source, size=0))], VERSIONS)
+    assert lists(plan) == {"added": 1, "removed": 1}
 
 
 def test_swapped_files_are_changes() -> None:

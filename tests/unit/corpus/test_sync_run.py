@@ -16,7 +16,7 @@ from mmrag.core.protocols import OcrLine, ReadContext, Reader
 from mmrag.core.reading import About, Blob, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Box, Embeddings, Item, Page, Part, Source, Span
 from mmrag.corpus.report import Progress, SyncReport
-from mmrag.corpus.sync import sync
+from mmrag.corpus.sync import is_complete, sync
 from mmrag.store import Store
 from mmrag.testing.fakes import FakeOcr, HashingEmbedder
 
@@ -59,6 +59,10 @@ class LineReader:
                 path.read_text(encoding="utf-8")
             if word == "!grow":
                 path.write_text(path.read_text(encoding="utf-8") + "!", encoding="utf-8")
+            if word in ("!swap", "!touch"):
+                status = path.stat()
+                path.write_text(line.replace("one", "two"), encoding="utf-8")
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
             if word == "!see":
                 depends.append(rest)
             if word == "!partly":
@@ -420,6 +424,15 @@ def test_a_file_that_vanishes_or_changes_while_read(corpus: Corpus) -> None:
     assert corpus.state("grows.txt") == ("indexed", "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX times")
+def test_a_file_replaced_with_its_time_while_read_is_read_again(corpus: Corpus) -> None:
+    corpus.write("same.txt", "!swap one")
+    corpus.write("touched.txt", "!touch")
+    corpus.sync()
+    assert corpus.state("same.txt") == ("partial", "It changed while it was read.")
+    assert corpus.state("touched.txt") == ("indexed", "")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
 def test_a_file_without_permission_fails_until_it_can_be_read(corpus: Corpus) -> None:
     path = corpus.write("a.txt", "one")
@@ -524,6 +537,20 @@ def test_a_stopped_sync_keeps_what_is_complete_and_goes_on_later(corpus: Corpus)
     corpus.write("b.txt", "mended")
     report = corpus.sync()
     assert (report.items, report.embedded) == (72, 8)
+
+
+def test_a_stopped_sync_is_complete_when_what_was_left_is_gone(corpus: Corpus) -> None:
+    path = corpus.write("b.txt", "!stop")
+    with pytest.raises(KeyboardInterrupt):
+        corpus.sync()
+    path.unlink()
+    assert corpus.sync(dry_run=True).plan.is_empty
+    assert not is_complete(corpus.store)
+    with corpus.store.writer():
+        assert corpus.sync().plan.is_empty
+    assert not is_complete(corpus.store)
+    corpus.sync()
+    assert is_complete(corpus.store)
 
 
 def test_a_broken_embedder_ends_the_run_and_keeps_what_is_complete(corpus: Corpus) -> None:

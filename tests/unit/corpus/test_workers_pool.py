@@ -26,7 +26,15 @@ from mmrag.corpus import workers as pool_module
 from mmrag.corpus.plan import Hashed
 from mmrag.corpus.read_file import Failure, Outcome, ReadTools, cost_by, quick_first
 from mmrag.corpus.scan import Found
-from mmrag.corpus.workers import AtHand, WorkerPool, open_readers, usable_cores
+from mmrag.corpus.workers import (
+    AtHand,
+    PoolOptions,
+    WorkerPool,
+    memory_share,
+    open_readers,
+    usable_cores,
+    usual_workers,
+)
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
@@ -66,6 +74,7 @@ class Bench:
         self.memory = Memory()
         self.tools = ReadTools(tuple(readers), detect, root, ReadLimits(max_idle_s=20))
         self.at_hand: list[AtHand] = []
+        self.options = PoolOptions()
 
     def files(self, contents: dict[str, str]) -> list[Hashed]:
         made = []
@@ -86,7 +95,7 @@ class Bench:
     def outcomes(self, contents: dict[str, str], workers: int = 1, **limits: float) -> dict[str, Outcome]:
         bounded = replace(self.tools.limits, **limits)  # type: ignore[arg-type]
         tools = replace(self.tools, limits=bounded)
-        with open_readers(tools, self.memory, workers) as read:  # type: ignore[arg-type]
+        with open_readers(tools, self.memory, workers, self.options) as read:  # type: ignore[arg-type]
             events = list(read(self.files(contents)))
         self.at_hand = [event for event in events if isinstance(event, AtHand)]
         return {event[0].found.id: event[1] for event in events if isinstance(event, tuple)}
@@ -105,11 +114,13 @@ def bench(tmp_path: Path, unruly: ModuleType) -> Bench:
     return Bench(tmp_path, [unruly.UnrulyReader()], unruly.detect)
 
 
+ONE_BY_ONE = PoolOptions(batch_bytes=1, worth_a_worker=1)
+"""Give each file out alone, and start all workers for whatever there is."""
+
+
 @pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each file out alone, and start all workers for whatever there is."""
-    monkeypatch.setattr(pool_module, "_BATCH", 1)
-    monkeypatch.setattr(pool_module, "_WORTH_A_WORKER", 1)
+def one_by_one(bench: Bench) -> None:
+    bench.options = ONE_BY_ONE
 
 
 @pytest.fixture(autouse=True)
@@ -193,10 +204,10 @@ def test_each_way_to_break_is_a_failure_with_its_own_reason(bench: Bench) -> Non
 
 def test_a_silent_reader_is_stopped_and_one_that_tells_is_not(bench: Bench) -> None:
     said = bench.read(
-        {"a.txt": "sleep 60", "b.txt": "tell 12", "c.txt": "say fine"}, workers=2, max_idle_s=0.6
+        {"a.txt": "sleep 60", "b.txt": "tell 8", "c.txt": "say fine"}, workers=2, max_idle_s=0.4
     )
     assert said == {
-        "a.txt": "failed: The reader unruly/1 gave no sign of life for 0.6 s and was stopped.",
+        "a.txt": "failed: The reader unruly/1 gave no sign of life for 0.4 s and was stopped.",
         "b.txt": "slept and told",
         "c.txt": "fine",
     }
@@ -239,21 +250,19 @@ def test_a_worker_that_has_grown_is_replaced(bench: Bench) -> None:
     assert said["a.txt"] == said["b.txt"] != said["c.txt"]
 
 
-@pytest.mark.usefixtures("one_by_one")
-def test_a_worker_is_replaced_after_some_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmrag.corpus.worker_process.MAX_FILES", 2)
+def test_a_worker_is_replaced_after_some_files(bench: Bench) -> None:
+    bench.options = replace(ONE_BY_ONE, max_files=2)
     said = bench.read({f"{i}.txt": "pid" for i in range(5)})
     assert [len({said[f"{i}.txt"] for i in pair}) for pair in ((0, 1), (2, 3), (1, 2, 3, 4))] == [1, 1, 3]
 
 
-def test_workers_are_started_for_what_is_worth_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_started_for_what_is_worth_it(bench: Bench) -> None:
     with open_readers(bench.tools, bench.memory, 4) as read:  # type: ignore[arg-type]
         assert list(read([])) == []
         assert children() == []
     assert len(set(bench.read({f"{i}.txt": "pid" for i in range(5)}, workers=4).values())) == 1
-    monkeypatch.setattr(pool_module, "_WORTH_A_WORKER", 1)
+    bench.options = PoolOptions(worth_a_worker=1)
     assert len(set(bench.read({f"{i}.txt": "pid" for i in range(2)}, workers=4).values())) <= 2
-    assert len(set(bench.read({f"{i}.txt": "sleep 0.2" for i in range(3)}, workers=3).values())) == 1
 
 
 @pytest.mark.usefixtures("one_by_one")
@@ -261,13 +270,12 @@ def test_files_are_read_side_by_side(bench: Bench) -> None:
     assert set(bench.read({f"{i}.txt": "meet 3" for i in range(3)}, workers=3).values()) == {"met"}
 
 
-@pytest.mark.usefixtures("one_by_one")
 def test_quick_files_come_first_and_all_are_read(bench: Bench) -> None:
     sizes = {"a.txt": 500_000, "b.txt": 10, "c.txt": 2 * MB, "d.txt": 20}
     files = bench.files({name: "say " + "x" * size for name, size in sizes.items()})
     order = [file.found.id for file in quick_first(files, cost_by(bench.tools.readers))]
     assert order == ["b.txt", "d.txt", "a.txt", "c.txt"]
-    pool = WorkerPool(bench.tools, bench.memory, 2)  # type: ignore[arg-type]
+    pool = WorkerPool(bench.tools, bench.memory, 2, ONE_BY_ONE)  # type: ignore[arg-type]
     with pool:
         assert {event[0].found.id for event in pool.read(files) if isinstance(event, tuple)} == set(sizes)
 
@@ -282,23 +290,23 @@ def test_what_is_at_hand_names_the_file_and_its_page(bench: Bench) -> None:
     assert 0 < steps[-1].read_bytes <= 6
 
 
-def test_reading_waits_when_nobody_takes_the_results(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_ROOM_BYTES", 1)
-    with open_readers(bench.tools, bench.memory, 1) as read:  # type: ignore[arg-type]
+def test_reading_waits_when_nobody_takes_the_results(bench: Bench) -> None:
+    options = PoolOptions(room_bytes=1)
+    with open_readers(bench.tools, bench.memory, 1, options) as read:  # type: ignore[arg-type]
         events = read(bench.files({f"{i}.txt": "blob 1000000" for i in range(9)}))
         while isinstance(next(events), AtHand):
             pass
         time.sleep(0.2)
-        # One was taken, one waits, one is in the thread's hand, one in the pipe.
-        assert len((bench.root / ".log").read_text().split()) <= 4
+        # One was taken; the next stays in the pipe, as bytes, until the taker is done with it.
+        assert len((bench.root / ".log").read_text().split()) <= 2
         assert len([event for event in events if isinstance(event, tuple)]) == 8
 
 
-def test_waiting_for_the_taker_is_not_silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_ROOM_BYTES", 1)
+def test_waiting_for_the_taker_is_not_silence(bench: Bench) -> None:
     bench.tools = replace(bench.tools, limits=ReadLimits(max_idle_s=0.3))
     outcomes = []
-    with open_readers(bench.tools, bench.memory, 1) as read:  # type: ignore[arg-type]
+    options = PoolOptions(room_bytes=1)
+    with open_readers(bench.tools, bench.memory, 1, options) as read:  # type: ignore[arg-type]
         for event in read(bench.files({f"{i}.txt": "blob 1000000" for i in range(4)})):
             if isinstance(event, tuple):
                 outcomes.append(event[1])
@@ -376,12 +384,11 @@ def test_a_negative_number_of_workers_is_refused(bench: Bench) -> None:
 
 
 @needs_proc
-@pytest.mark.usefixtures("one_by_one")
 def test_an_exception_of_the_taker_ends_all_processes(bench: Bench) -> None:
     files = bench.files({"a.txt": "sleep 60", "b.txt": "sleep 60", "c.txt": "say fine"})
 
     def stop() -> None:
-        with open_readers(bench.tools, bench.memory, 2) as read:  # type: ignore[arg-type]
+        with open_readers(bench.tools, bench.memory, 2, ONE_BY_ONE) as read:  # type: ignore[arg-type]
             for event in read(files):
                 if isinstance(event, AtHand):
                     assert len(children()) == 2
@@ -440,6 +447,41 @@ def test_a_killed_sync_leaves_no_processes(tmp_path: Path, act: str, how: signal
         process.wait()
     for pid in pids.read_text().split():
         wait_until(lambda pid=pid: not is_alive(int(pid)))  # type: ignore[misc]
+
+
+def test_an_error_of_another_package_comes_back_as_words(bench: Bench) -> None:
+    said = bench.read({"a.txt": "foreign", "b.txt": "words"})
+    assert said == {"a.txt": "failed: It is sad.", "b.txt": "a word"}
+
+
+def test_blocks_have_a_bound_of_their_own(bench: Bench) -> None:
+    said = bench.read({"a.txt": "say " + "x" * 200_000, "b.txt": "blob 200000"}, max_blocks_bytes=100_000)
+    assert said == {
+        "a.txt": "failed: The reader unruly/1 gave 200 kB, more than the limit of 100 kB.",
+        "b.txt": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("memory", "workers", "bytes_each"),
+    [(0, 8, 3000 * MB), (4000 * MB, 2, 1333 * MB), (4000 * MB, 1, 2000 * MB), (2000 * MB, 1, 1000 * MB)],
+)
+def test_workers_together_fit_into_the_machine(memory: int, workers: int, bytes_each: int) -> None:
+    assert memory_share(3000 * MB, workers, memory) // MB * MB == bytes_each
+    assert memory_share(400 * MB, workers, memory) == 400 * MB
+
+
+def test_a_small_machine_has_fewer_workers() -> None:
+    sizes = (0, 1000 * MB, 4000 * MB, 64_000 * MB)
+    assert [usual_workers(16, memory) for memory in sizes] == [8, 1, 2, 8]
+    assert usual_workers(2, 64_000 * MB) == 2
+
+
+@needs_proc
+def test_a_worker_is_bounded_by_its_share_of_the_machine(bench: Bench) -> None:
+    bench.options = PoolOptions(memory_bytes=1500 * MB)
+    said = bench.read({"a.txt": f"allocate {1100 * MB}"})
+    assert said == {"a.txt": "failed: The reader unruly/1 needed more memory than the limit of 1 GB."}
 
 
 def test_tools_are_pickled_without_their_state(bench: Bench) -> None:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrag.core.errors import SourceError
 from mmrag.core.lazy import require
 from mmrag.core.protocols import OcrLine, ReadContext
 from mmrag.core.reading import About, Blob, Block, Format, Reading
@@ -213,6 +214,22 @@ def _vanish(rest: str, path: Path, context: ReadContext) -> str:
     return path.read_text()
 
 
+class Sad(SourceError):
+    """An error that only this package knows."""
+
+
+def _foreign(rest: str, path: Path, context: ReadContext) -> str:
+    raise Sad("It is sad.", fix="Cheer it up.")
+
+
+class Word(str):
+    """Text as some parsers give it."""
+
+
+def _words(rest: str, path: Path, context: ReadContext) -> str:
+    return Word("a word")
+
+
 def _extra(rest: str, path: Path, context: ReadContext) -> str:
     require(rest, extra="magic", feature="Reading magic")
     return "magic"
@@ -242,4 +259,6 @@ _ACTS = {
     "grow": _grow,
     "vanish": _vanish,
     "extra": _extra,
+    "foreign": _foreign,
+    "words": _words,
 }

@@ -131,3 +131,55 @@ def test_words_of_rows_that_are_gone_are_found(store):
     assert "The lexical index still holds words of rows that were removed." in found
     reindex(store, FLAT, WORDS, EMBEDDER.dim)
     assert leftovers(store, WORDS)(gone) == []
+
+
+class _OtherEngine:
+    """A lexical engine that is none of mmrag's own."""
+
+    identity = WORDS.identity
+
+    def open(self, folder):
+        return object()
+
+
+def test_words_that_were_not_looked_into_are_a_finding(store):
+    gone = list(store.items(store.rows_of(SourceId("fan"))).values())
+    assert leftovers(store, WORDS)(gone) == []
+    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    for options, why in (
+        (LexicalOptions(stemmer="german"), "it was built with other options"),
+        (object(), "it was built with other options"),
+        (_OtherEngine(), "mmrag does not know the files of object"),
+    ):
+        assert leftovers(store, options)(gone) == [
+            f"The words of the index lexical ({why}) were not looked into."
+        ]
+
+
+def test_words_in_torn_files_are_a_finding(store):
+    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    file = next(store.derived(LEXICAL).path.glob("*.term"))
+    file.write_bytes(b"")
+    assert leftovers(store, WORDS)([]) == [
+        "The words of the index lexical (it is torn) were not looked into."
+    ]
+    store.publish(LEXICAL, WORDS.identity, store.generation, lambda folder: (folder / "x").write_bytes(b""))
+    assert leftovers(store, WORDS)([]) == [
+        "The words of the index lexical (it cannot be opened) were not looked into."
+    ]
+
+
+class _Unscanned(np.ndarray):
+    """Rows that must not be gone through one by one."""
+
+    def __contains__(self, row: object) -> bool:
+        raise AssertionError(f"all rows were gone through to find {row}")
+
+
+def test_all_rows_are_not_gone_through_for_each_word(store, monkeypatch):
+    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    gone = list(store.items(store.rows_of(SourceId("fan"))).values())
+    _remove(store, "fan")
+    rows = store.rows().view(_Unscanned)
+    monkeypatch.setattr(store, "rows", lambda: rows)
+    assert "The lexical index still holds the word 'fan'." in leftovers(store, WORDS)(gone)

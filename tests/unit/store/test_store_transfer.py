@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mmrag.core.errors import Damaged, NeedsMigration, StoreError
+from mmrag.core.errors import Damaged, IdentityMismatch, NeedsMigration, StoreError
 from mmrag.core.reading import PageCoverage
 from mmrag.core.types import (
     Box,
@@ -21,7 +24,8 @@ from mmrag.core.types import (
     Span,
     TimeRange,
 )
-from mmrag.store import Store, export_store, import_store, parquet, verify
+from mmrag.store import Store, export_store, import_store, importing, parquet, verify
+from mmrag.store.lock import FileLock
 
 LOCATORS = (Page(3, Box(0.1, 0.2, 1 / 3, 0.9)), Page(1), Span(4, 90), TimeRange(0.5, 2.25), Cells("Q1", 2, 9))
 
@@ -204,8 +208,162 @@ def test_nothing_is_written_over(export, filled, tmp_path):
     with pytest.raises(StoreError, match="something at"):
         import_store(export, filled.path)
     (tmp_path / "there").mkdir()
-    (tmp_path / "there.importing").mkdir()
-    (tmp_path / "there.importing" / "half").write_text("of an import that was killed")
     with import_store(export, tmp_path / "there") as new:
         assert new.root == filled.root
-    assert not (tmp_path / "there.importing").exists()
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+MANIFEST = {
+    "mmrag": "export",
+    "format": 1,
+    "identity": {},
+    "root": "0" * 64,
+    "dim": 4,
+    "files": {name: {"rows": 0, "digest": "d"} for name in parquet.FILES},
+}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"mmrag": "export"},
+        *({**MANIFEST, "format": wrong} for wrong in ("one", 1.5, True, None, 0)),
+        *(
+            {key: value for key, value in MANIFEST.items() if key != gone}
+            for gone in MANIFEST
+            if gone != "mmrag"
+        ),
+        *({**MANIFEST, "files": wrong} for wrong in ([], {"items.parquet": "d"}, {"items.parquet": {}})),
+        {**MANIFEST, "files": {"items.parquet": {"rows": 0, "digest": "d"}}},
+        *({**MANIFEST, "dim": wrong} for wrong in ("4", -1)),
+        {**MANIFEST, "identity": {"dim": 4}},
+    ],
+)
+def test_a_manifest_of_another_shape_is_damaged(tmp_path, manifest):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Damaged, match=r"is torn: its manifest\.json"):
+        import_store(tmp_path / "export", tmp_path / "new")
+    assert _names(tmp_path) == ["export"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"name": "app"}', b'{"x": ' + b"[" * 100_000]
+)
+def test_a_manifest_that_is_none_is_damaged_among_the_files_of_an_export(export, tmp_path, data):
+    (export / "manifest.json").write_bytes(data)
+    with pytest.raises(Damaged, match=r"is torn: its manifest\.json cannot be read"):
+        import_store(export, tmp_path / "new")
+    for name in parquet.FILES:
+        (export / name).unlink()
+    with pytest.raises(StoreError, match="holds no export of mmrag"):
+        import_store(export, tmp_path / "new")
+
+
+def test_a_newer_format_need_not_look_like_this_one(tmp_path):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "manifest.json").write_text('{"mmrag": "export", "format": 2, "files": []}')
+    with pytest.raises(NeedsMigration, match="has format 2, this mmrag reads 1"):
+        import_store(tmp_path / "export", tmp_path / "new")
+
+
+@pytest.mark.parametrize("dim", [0, 3])
+def test_a_manifest_with_another_length_of_vectors_is_damaged(export, tmp_path, dim):
+    manifest = json.loads((export / "manifest.json").read_text())
+    (export / "manifest.json").write_text(json.dumps({**manifest, "dim": dim}))
+    with pytest.raises(Damaged, match=f"do not have {dim} numbers each"):
+        import_store(export, tmp_path / "new")
+    assert _names(tmp_path) == [".mmrag", "export"]
+
+
+def test_an_export_of_another_embedder_is_refused_before_anything_is_written(export, filled, tmp_path, fakes):
+    with pytest.raises(IdentityMismatch, match=r"\(dim: 4 -> 8; extra: none -> x\)") as caught:
+        import_store(export, tmp_path / "a" / "new", identity={**fakes.identity, "dim": "8", "extra": "x"})
+    assert caught.value.fix == "Give the recipe that the export was made with."
+    assert _names(tmp_path) == [".mmrag", "export"]
+    with import_store(export, tmp_path / "a" / "new", identity=fakes.identity) as new:
+        assert new.root == filled.root
+
+
+def test_an_export_into_the_store_itself_is_refused(filled, tmp_path):
+    (tmp_path / "link").symlink_to(filled.path)
+    before = _names(filled.path)
+    for target in (filled.path, filled.path / "tmp" / "export", tmp_path / "link" / "export"):
+        with pytest.raises(StoreError, match="lies in the store"):
+            export_store(filled, target)
+    assert _names(filled.path) == before
+
+
+def test_imports_side_by_side_leave_each_other_alone(export, filled, tmp_path, monkeypatch):
+    """The second begins and ends while the first is half-way; both go to the same folder."""
+    put = importing._put_sources
+    won = []
+
+    def overtaken(*arguments):
+        if not won:
+            won.append(None)
+            won[0] = import_store(export, tmp_path / "new").root
+        put(*arguments)
+
+    monkeypatch.setattr(importing, "_put_sources", overtaken)
+    with pytest.raises(StoreError, match="something at"):
+        import_store(export, tmp_path / "new")
+    assert won == [filled.root]
+    assert _names(tmp_path) == [".mmrag", "export", "new"]
+    with Store.open(tmp_path / "new") as new:
+        assert verify(new).problems == ()
+
+
+def test_an_import_beside_another_ends_as_if_alone(export, filled, tmp_path, monkeypatch):
+    put = importing._put_sources
+    roots = []
+
+    def overtaken(*arguments):
+        if not roots:
+            roots.append("")
+            roots[0] = import_store(export, tmp_path / "other").root
+        put(*arguments)
+
+    monkeypatch.setattr(importing, "_put_sources", overtaken)
+    roots.append(import_store(export, tmp_path / "new").root)
+    assert roots == [filled.root] * 2
+    assert _names(tmp_path) == [".mmrag", "export", "new", "other"]
+
+
+def test_only_drafts_of_imports_that_died_are_removed(export, tmp_path):
+    dead, alive, foreign = (tmp_path / f".mmrag-import-{name}" for name in ("dead", "alive", "foreign"))
+    for folder in (dead, alive, foreign, tmp_path / "new.importing"):
+        folder.mkdir()
+        (folder / "half").write_text("dear")
+    (tmp_path / ".mmrag-import-file").write_text("dear")
+    (foreign / "import").write_text("of goods")
+    for folder in (dead, alive):
+        (folder / "import").write_text(importing._MARKED)
+    lock = FileLock(alive / "import", shared=False, wait=False)
+    import_store(export, tmp_path / "new").close()
+    kept = {".mmrag-import-alive", ".mmrag-import-foreign", ".mmrag-import-file", "new.importing"}
+    assert set(_names(tmp_path)) == {*kept, ".mmrag", "export", "new"}
+    assert (foreign / "half").read_text() == (tmp_path / "new.importing" / "half").read_text() == "dear"
+    lock.release()
+
+
+def test_what_a_killed_import_left_goes_with_the_next(export, tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from mmrag.store import importing\n"
+        "importing._fill = lambda folder, draft, manifest: (draft.mkdir(), os._exit(9))\n"
+        "importing.import_store(*map(Path, sys.argv[1:]))"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, export, tmp_path / "new"], check=False)
+    assert killed.returncode == 9
+    assert len(list(tmp_path.glob(".mmrag-import-*/store"))) == 1
+    import_store(export, tmp_path / "other").close()
+    assert _names(tmp_path) == [".mmrag", "export", "other"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_an_imported_store_may_be_entered_like_any_other(export, filled, tmp_path):
+    import_store(export, tmp_path / "new").close()
+    assert (tmp_path / "new").stat().st_mode == filled.path.stat().st_mode

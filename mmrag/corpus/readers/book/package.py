@@ -10,8 +10,6 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
-from selectolax.lexbor import LexborHTMLParser
-
 from mmrag.core.errors import Corrupt, Encrypted, SourceError
 from mmrag.core.fields import LANGUAGE
 from mmrag.core.protocols import ReadLimits
@@ -19,6 +17,7 @@ from mmrag.core.types import Scalar, Source
 from mmrag.corpus.readers.archive import parse_xml, read_member, wrong_container
 from mmrag.corpus.readers.web.html import as_html, decode_html
 from mmrag.corpus.readers.web.html_text import attribute, squeeze
+from mmrag.corpus.readers.web.html_tree import parse_page
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _FONTS = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
@@ -122,7 +121,7 @@ def _said(package: Element, name: str) -> str:
 
 
 def _nav_titles(data: bytes, name: str, _source: Source) -> Iterator[tuple[str, str]]:
-    tree = LexborHTMLParser(as_html(decode_html(data, name).text))
+    tree = parse_page(as_html(decode_html(data, name).text))
     for node in tree.css("nav a[href]"):
         if title := squeeze(node.text()):
             yield attribute(node, "href"), title

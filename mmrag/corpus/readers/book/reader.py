@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
-from selectolax.lexbor import LexborHTMLParser
-
 from mmrag.core.errors import Empty, SourceError
 from mmrag.core.fields import PLACE
 from mmrag.core.protocols import ReadContext
@@ -21,6 +19,7 @@ from mmrag.corpus.readers.book.package import Package, member_of, read_package
 from mmrag.corpus.readers.figures import PictureShelf, with_neighbours
 from mmrag.corpus.readers.flow import placed, text_block
 from mmrag.corpus.readers.web.html import as_html, decode_html, page_blocks, without_spans
+from mmrag.corpus.readers.web.html_tree import parse_page
 
 _ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 _MAX_PLACE_CHARS = 60
@@ -117,7 +116,7 @@ class _Walk:
 
     def _chapter(self, name: str, data: bytes) -> list[Block]:
         self.shelf.inside = partial(self._picture, name)
-        tree = LexborHTMLParser(as_html(decode_html(data, name).text))
+        tree = parse_page(as_html(decode_html(data, name).text))
         blocks = [without_spans(block) for block in page_blocks(tree, self.shelf)]
         title = self._package.titles.get(name, "")
         first = next((block.text for block in blocks if block.kind == "heading"), "")

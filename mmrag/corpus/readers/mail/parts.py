@@ -24,10 +24,15 @@ PieceKind = Literal["heading", "lines", "plain", "html", "picture"]
 T = TypeVar("T")
 
 _MAX_DEPTH = 50
+"""Mails inside of mails: each level takes some of the thousand calls within calls that Python allows."""
 _MAX_PARTS = 2000
+"""A guess well above digests of mailing lists; an empty part takes five bytes: a mail can hold millions."""
 _MAX_HEADER_CHARS = 1000
 _STUB = 4
-"""Some plain texts only say where to see the real mail: so many times more words in the HTML tell."""
+"""Some plain texts only say where to see the real mail: so many times more words in the HTML tell.
+
+A guess between the two: HTML adds the frame of a newsletter to the same words, a stub is one line of a page.
+"""
 
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MessageError, RecursionError)
 """What the standard library raises on broken headers, charsets, dates and file names."""
@@ -71,7 +76,7 @@ _LINE_SUFFIXES = frozenset({".csv", ".tsv", ".log", ".json", ".xml", ".yaml", ".
 _LINE_KINDS = frozenset({"text/csv", "text/tab-separated-values", "text/calendar", "text/vcard"})
 _RICH_TEXTS = ("text/rtf", "text/richtext", "text/enriched")
 _PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"})
-_BODY = re.compile(r"\A.*?<body\b[^>]*>", re.IGNORECASE | re.DOTALL)
+_BODY = re.compile(r"<body\b", re.IGNORECASE)
 _CHARSET = re.compile(r"[\w.:+-]{1,40}")
 _PGP = re.compile(r"-----BEGIN PGP MESSAGE-----.*?(?:-----END PGP MESSAGE-----|\Z)", re.DOTALL)
 _PGP_FRAME = re.compile(
@@ -175,6 +180,7 @@ class _Taker:
     def __init__(self, left: Leftovers) -> None:
         self._left = left
         self._parts = 0
+        self._counts: dict[int, tuple[Piece, int]] = {}
 
     def take(self, part: Message, level: int, depth: int = 0) -> Iterator[Piece]:
         kind = part.get_content_type()
@@ -209,7 +215,7 @@ class _Taker:
 
     def _best(self, versions: list[list[Piece]]) -> Iterator[Piece]:
         """Yield the words of one version, the plain one if it says it all, and what others have beside."""
-        counts = [sum(_words(p) for p in pieces if _is_body(p)) for pieces in versions]
+        counts = [sum(self._words(p) for p in pieces if _is_body(p)) for pieces in versions]
         plain = next((i for i, ps in enumerate(versions) if counts[i] and _is_plain(ps)), None)
         richest = max(range(len(counts)), key=lambda i: counts[i], default=None)
         chosen = plain
@@ -217,6 +223,18 @@ class _Taker:
             chosen = richest
         for i, pieces in enumerate(versions):
             yield from (piece for piece in pieces if i == chosen or not _is_body(piece))
+
+    def _words(self, piece: Piece) -> int:
+        """Count a piece's words, once: alternatives within alternatives compare the same pieces again."""
+        if id(piece) not in self._counts:
+            texts = (
+                (block.text for block in fragment_blocks(piece.text))
+                if piece.kind == "html"
+                else [piece.text]
+            )
+            # The piece is held with its count, so that no other one gets its id.
+            self._counts[id(piece)] = piece, sum(len(text.split()) for text in texts)
+        return self._counts[id(piece)][1]
 
     def _leaf(self, part: Message, kind: str, level: int) -> Iterator[Piece]:
         if kind.startswith("multipart/"):
@@ -250,7 +268,7 @@ class _Taker:
             self._left.kinds["a part is encrypted or wrapped (S/MIME, PGP)"] += 1
             text = _PGP.sub("", text)
         if kind == "html":
-            text = _BODY.sub("", text)
+            text = _within_body(text)
         if text.strip():
             flowed = _parameter(part, "format") == "flowed"
             joint = "" if _parameter(part, "delsp") == "yes" else " "
@@ -268,6 +286,13 @@ def _text_kind(kind: str, suffix: str) -> PieceKind | None:
     return None
 
 
+def _within_body(html: str) -> str:
+    """Return what follows the tag that opens the body, all if there is none."""
+    body = _BODY.search(html)
+    end = html.find(">", body.end()) if body else -1
+    return html[end + 1 :]
+
+
 def _children(part: Message) -> list[Message]:
     payload = part.get_payload()
     return [child for child in payload if isinstance(child, Message)] if isinstance(payload, list) else []
@@ -279,12 +304,6 @@ def _is_body(piece: Piece) -> bool:
 
 def _is_plain(pieces: Iterable[Piece]) -> bool:
     return all(piece.kind == "plain" for piece in pieces if _is_body(piece))
-
-
-def _words(piece: Piece) -> int:
-    if piece.kind != "html":
-        return len(piece.text.split())
-    return sum(len(block.text.split()) for block in fragment_blocks(piece.text))
 
 
 def _payload(part: Message) -> bytes:

@@ -22,6 +22,8 @@ from mmrag.corpus.readers.mail.text import mail_blocks
 _LISTED = 5
 _CHUNK_BYTES = 1 << 16
 _STAMP = re.compile(rb"From .*\d\d?:\d\d.*\b\d{4}\b")
+_MAX_STAMP_BYTES = 200
+"""Senders and dates are shorter; the pattern takes the square of a line's length."""
 _HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _NO_SUBJECT = "(no subject)"
@@ -60,6 +62,7 @@ class MailReader:
             blocks, cut = _read_box(path, source, shelf, left)
         else:
             envelope, pieces = open_mail(read_bytes(path, context.limits), left, name=source.id)
+            context.progress(0, 1)
             blocks = mail_blocks(envelope, pieces, shelf, {})
             title, metadata = envelope.subject, _metadata(envelope)
         return Reading(
@@ -150,7 +153,7 @@ def _mails(file: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
 
 
 def _begins_mail(line: bytes, after: bytes, *, after_blank: bool) -> bool:
-    is_stamp = _STAMP.match(line) is not None
+    is_stamp = _STAMP.match(line[:_MAX_STAMP_BYTES]) is not None
     return (_HEADER.match(after) is not None and (is_stamp or after_blank)) or (
         is_stamp and not after.strip()
     )

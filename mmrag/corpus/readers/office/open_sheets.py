@@ -25,11 +25,12 @@ _MAX_SHEETS_ROWS = 1_048_576
 
 @dataclass(slots=True)
 class OpenSheet:
-    """One sheet; `cut_at` is the first row that was left out, 0 for none."""
+    """One sheet; `cut_at` is the first row that was left out, 0 for none, `unfilled_at` as in `Worksheet`."""
 
     name: str
     blocks: list[Block]
     cut_at: int = 0
+    unfilled_at: int = 0
 
 
 @dataclass(slots=True)
@@ -61,10 +62,10 @@ def open_sheets(story: OpenStory, budget: Budget, report: Callable[[], None]) ->
             sheet.over.extend(OpenWalk(story).run(element))
         else:
             title = " ".join(element.get(f"{TABLE}name", "").split())
-            fill_down(sheet.grid, sheet.merged)
+            unfilled_at = fill_down(sheet.grid, sheet.merged)
             blocks = sheet_blocks(sheet.grid, sheet.merged, (), title)
             over = [_on_sheet(block, title) for block in sheet.over]
-            yield OpenSheet(title, with_neighbours([*blocks, *over]), sheet.cut_at)
+            yield OpenSheet(title, with_neighbours([*blocks, *over]), sheet.cut_at, unfilled_at)
             sheet = _Sheet()
 
 

@@ -29,7 +29,7 @@ from mmrag.corpus.readers.office.open_text import (
 )
 from mmrag.corpus.readers.office.package import Package, plain_title
 from mmrag.corpus.readers.office.pictures import OfficePictures, counted
-from mmrag.corpus.readers.office.sheet import heading_of, rows_left_out
+from mmrag.corpus.readers.office.sheet import heading_of, not_repeated, rows_left_out
 from mmrag.corpus.readers.office.sheet_cells import Budget
 from mmrag.corpus.readers.office.slide_shapes import Shape, in_order
 
@@ -144,6 +144,8 @@ def _read_sheets(story: OpenStory, styles: Element | None, context: ReadContext)
             blocks += [heading_of(sheet.name, is_hidden=False), *sheet.blocks]
         if sheet.cut_at:
             problems.append(rows_left_out(sheet.cut_at, sheet.name, budget, limits))
+        if sheet.unfilled_at:
+            problems.append(not_repeated(sheet.unfilled_at, sheet.name))
         if sheet.blocks or sheet.cut_at:
             coverage.append(_coverage(at, sheet.blocks))
         context.progress(at, at)

@@ -29,7 +29,9 @@ MC = f"{{{_OFFICE}markup-compatibility/2006}}"
 
 _DUBLIN = "{http://purl.org/dc/elements/1.1/}"
 _TERMS = "{http://purl.org/dc/terms/}"
-_AUTOMATIC = re.compile(r"\s*(?:Description|Beschreibung) automati\w+ (?:generated|generiert).*", re.DOTALL)
+_AUTOMATIC = re.compile(r" ?(?:Description|Beschreibung) automati\w+ (?:generated|generiert).*")
+_MAX_ALT_CHARS = 2000
+"""Authors are told to describe a picture in two sentences; what is longer was pasted."""
 _SAYS_NOTHING = re.compile(
     r"\S.{0,200}\.(?:png|jpe?g|gif|bmp|tiff?|emf|wmf|svg|webp)|(?:picture|image|grafik|bild|chart)\s?\d*",
     re.IGNORECASE,
@@ -190,7 +192,7 @@ def alt_of(properties: Element | None) -> str:
     if properties is None:
         return ""
     said = properties.get("descr") or properties.get("title") or ""
-    words = " ".join(_AUTOMATIC.sub("", said).split())
+    words = _AUTOMATIC.sub("", " ".join(said.split())[:_MAX_ALT_CHARS])
     return "" if _SAYS_NOTHING.fullmatch(words) else words
 
 

@@ -149,6 +149,8 @@ class _Workbook:
             self._uncalculated += sheet.uncalculated
             if sheet.cut_at:
                 self.problems.append(rows_left_out(sheet.cut_at, title, budget, self.context.limits))
+            if sheet.unfilled_at:
+                self.problems.append(not_repeated(sheet.unfilled_at, title))
             yield from sheet_blocks(sheet.grid, sheet.merged, list(self._tables(part, sheet)), title)
             yield from drawings.comments(part)
         for name in names:
@@ -178,6 +180,11 @@ def rows_left_out(first: int, sheet: str, budget: Budget, limits: ReadLimits) ->
     """Return the sentence for the rows that exceeded a limit."""
     limit = f"{limits.max_rows} rows" if budget.rows <= 0 else f"{limits.max_text_bytes} bytes of text"
     return f"Rows from {first} of the sheet {sheet!r} were left out: the limit is {limit}."
+
+
+def not_repeated(first: int, sheet: str) -> str:
+    """Return the sentence for the merged cells of a sheet that has too many."""
+    return f"Merged cells of the sheet {sheet!r} are not repeated in all of their rows, from row {first} on."
 
 
 def heading_of(sheet: str, *, is_hidden: bool) -> Block:

@@ -16,7 +16,7 @@ from mmrag.corpus.readers.pdf.page import SeenFigure, SeenPage, box_within, rect
 from mmrag.corpus.readers.pdf.paragraphs import Group, box_of, groups, table_part, text_part
 from mmrag.corpus.readers.pdf.style import DocumentStyle
 from mmrag.corpus.readers.pdf.tables import Table, gap_table, rect_around
-from mmrag.corpus.split import CAPTION, HEADER_ROWS, is_table_caption
+from mmrag.corpus.table_marks import CAPTION, HEADER_ROWS, is_table_caption
 
 
 @dataclass(frozen=True, slots=True)

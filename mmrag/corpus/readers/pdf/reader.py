@@ -13,7 +13,7 @@ from mmrag.core.pdfium import PDFIUM_LOCK
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import About, Blob, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Page, Scalar, Source
-from mmrag.corpus.readers.figures import no_ocr, with_neighbours
+from mmrag.corpus.readers.figures import NO_OCR, no_ocr, with_neighbours
 from mmrag.corpus.readers.pdf.blocks import page_blocks
 from mmrag.corpus.readers.pdf.page import SeenPage, look, read_pictures
 from mmrag.corpus.readers.pdf.series import TableSeries
@@ -133,7 +133,7 @@ def _see(document: PdfDocument, count: int, context: ReadContext) -> tuple[list[
     unread = [page.lines.number for page in seen if page.is_scan_unread]
     if unread:
         kind = "a scan" if len(unread) == 1 else "scans"
-        problems.append(f"{_pages(unread)} {kind} and no OCR is installed: pip install 'mmrag[ocr]'")
+        problems.append(f"{_pages(unread)} {kind}: {NO_OCR}")
     pictures = sum(not figure.is_drawing for page in seen for figure in page.figures)
     if pictures and context.ocr is None:
         problems.append(no_ocr(pictures))

@@ -10,8 +10,8 @@ from mmrag.core.reading import Block
 from mmrag.core.types import Box, Page, Part
 from mmrag.corpus.readers.pdf.blocks import PageBlocks
 from mmrag.corpus.readers.pdf.tables import Table
-from mmrag.corpus.split import CAPTION, FIRST_ROW, HEADER_ROWS, is_table_caption
 from mmrag.corpus.stretch import Stretch, join, joined
+from mmrag.corpus.table_marks import CAPTION, FIRST_ROW, HEADER_ROWS, is_table_caption
 
 _CONTINUED = re.compile(r"\bcontinu(?:ed|ation)|\bcont['.’]?d?\b|\bfortsetzung|\bfortgesetzt|\bsuite\b", re.I)  # noqa: RUF001
 _MARGIN = 0.12

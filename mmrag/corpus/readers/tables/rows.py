@@ -8,8 +8,8 @@ from itertools import zip_longest
 from mmrag.core.reading import Block
 from mmrag.core.types import Cells, Part, Scalar
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
-from mmrag.corpus.split import HEADER_ROWS
 from mmrag.corpus.stretch import Stretch, sentence_stretches
+from mmrag.corpus.table_marks import HEADER_ROWS
 
 TableRow = tuple[int, Sequence[str]]
 """A row's number, as a spreadsheet program shows it, and its cells."""

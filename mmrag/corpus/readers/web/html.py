@@ -30,7 +30,8 @@ from mmrag.corpus.readers.web.html_text import (
     squeeze,
     text_of,
 )
-from mmrag.corpus.split import HEADER_ROWS
+from mmrag.corpus.readers.web.html_tree import parse_page
+from mmrag.corpus.table_marks import HEADER_ROWS
 
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([a-zA-Z0-9_:.-]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""<\?xml[^>]+encoding\s*=\s*["']([a-zA-Z0-9_.-]+)""")
@@ -41,6 +42,9 @@ _SELF_CLOSED = re.compile(
 )
 _LINE_BREAK = "\x0b"
 """Stands for <br> until spaces are squeezed; the HTML standard knows no such character."""
+_REPORT_EVERY = 2000
+_MAX_INDENT = 20
+"""Of lists in lists: without this, an item of five bytes gets a line of a thousand."""
 _MAX_TABLE_DEPTH = 4
 """Looking for tables in tables costs the square of their depth; deeper ones are read as plain page."""
 _OBJECTS = ("object", "embed")
@@ -80,7 +84,8 @@ class HtmlReader:
         """
         decoded = decode_html(read_bytes(path, context.limits), source.id)
         is_xml = source.media_type == "application/xhtml+xml"
-        tree = LexborHTMLParser(as_html(decoded.text) if is_xml else decoded.text)
+        context.progress(0, 0)
+        tree = parse_page(as_html(decoded.text) if is_xml else decoded.text)
         shelf = PictureShelf(source, context)
         blocks = with_neighbours(page_blocks(tree, shelf))
         problems = decoded.problems + shelf.problems()
@@ -131,7 +136,7 @@ def page_blocks(tree: LexborHTMLParser, shelf: PictureShelf | None) -> list[Bloc
 
 def fragment_blocks(html: str, shelf: PictureShelf | None = None) -> list[Block]:
     """Return the blocks of a piece of HTML, such as that in Markdown and in notebooks."""
-    tree = LexborHTMLParser(f"<body>{html}")
+    tree = parse_page(f"<body>{html}")
     walk = _Walk(shelf)
     if tree.body is not None:
         walk.run(tree.body)
@@ -173,7 +178,9 @@ class _Walk:
         self._tables = 0
 
     def run(self, root: LexborNode) -> None:
-        for opens, node in events(root, self._skips):
+        for i, (opens, node) in enumerate(events(root, self._skips), 1):
+            if i % _REPORT_EVERY == 0 and self._shelf is not None:
+                self._shelf.context.progress(len(self.blocks), 0)
             tag = node.tag or ""
             if tag == "-text":
                 if opens:
@@ -227,7 +234,7 @@ class _Walk:
             number = self._lists[-1] if self._lists else None
             if self._lists and number is not None:
                 self._lists[-1] = number + 1
-            indent = "  " * max(len(self._lists) - 1, 0)
+            indent = "  " * min(max(len(self._lists) - 1, 0), _MAX_INDENT)
             self._list_lines.append(indent + ("- " if number is None else f"{number}. "))
         elif tag in INLINE_BREAKS:
             self._buffer.append(_LINE_BREAK if tag == "br" else " ")
@@ -257,7 +264,7 @@ class _Walk:
             if last.endswith(("- ", ". ")) and not last.strip(" -0123456789."):
                 self._list_lines[-1] += one
             else:
-                self._list_lines.append("  " * max(len(self._lists), 1) + one)
+                self._list_lines.append("  " * min(max(len(self._lists), 1), _MAX_INDENT) + one)
             return
         kind = "heading" if self._level else self._kind
         self._emit(kind, " ".join(text.split("\n")) if kind == "heading" else text, level=self._level)
@@ -269,7 +276,9 @@ class _Walk:
             self._emit("list", "\n".join(lines))
 
     def _table(self, node: LexborNode) -> None:
-        caption, rows = table_rows(node)
+        caption, rows, is_whole = table_rows(node)
+        if self._shelf is not None and not is_whole:
+            self._shelf.cut_tables += 1
         if caption:
             self._emit("paragraph", caption)
         lines = [CELL_SEPARATOR.join(row.cells) for row in rows]

@@ -10,6 +10,9 @@ from selectolax.lexbor import LexborNode
 from mmrag.corpus.readers.web.html_text import attribute, events, is_skipped, squeeze, text_of
 
 _MAX_SPAN = 50
+_FREE_CHARS, _REPEATED_SHARE = 10_000, 8
+"""Characters repeated in one table, beside eightfold its own: 50 rows by 50 columns make 2500 of one."""
+_SEPARATOR_CHARS = 3
 _LONG_CELL_CHARS = 600
 _PROBED_CELLS = 200
 _STRUCTURE = "h1, h2, h3, h4, pre, ul, ol, dl, p + p, figure"
@@ -46,11 +49,12 @@ def header_rows(rows: Sequence[Row]) -> int:
     return count if count < len(rows) else min(count, 1)
 
 
-def table_rows(table: LexborNode) -> tuple[str, list[Row]]:
-    """Return a table's caption and rows; empty rows are left out."""
+def table_rows(table: LexborNode) -> tuple[str, list[Row], bool]:
+    """Return a table's caption and rows, and whether all cells are repeated; empty rows are left out."""
     caption = table.css_first("caption")
     found: list[Row] = []
     above: dict[int, tuple[int, str]] = {}
+    left = _FREE_CHARS + _REPEATED_SHARE * len(table.text())
     for opens, node in events(table, lambda node: is_skipped(node) or node.tag == "caption"):
         if not opens or node.tag != "tr":
             continue
@@ -63,6 +67,9 @@ def table_rows(table: LexborNode) -> tuple[str, list[Row]]:
             is_name = cell.tag == "th"
             heads += is_name
             rows, columns = _span(cell, "rowspan"), _span(cell, "colspan")
+            if rows * columns > 1:
+                left -= (rows * columns - 1) * (len(text) + _SEPARATOR_CHARS)
+                rows, columns = (rows, columns) if left >= 0 else (1, 1)
             # A name stands over each of its columns; a value is said once, and keeps the rest in line.
             said = [text if is_name or i == 0 else "" for i in range(columns)]
             # A value over the whole row is the title of those below.
@@ -75,7 +82,7 @@ def table_rows(table: LexborNode) -> tuple[str, list[Row]]:
             parent = node.parent.tag if node.parent else ""
             is_header = bool(own) and (heads == len(own) or parent == "thead")
             found.append(Row(tuple(cells), is_header))
-    return (squeeze(text_of(caption)) if caption is not None else ""), found
+    return (squeeze(text_of(caption)) if caption is not None else ""), found, left >= 0
 
 
 def _cells(row: LexborNode) -> list[LexborNode]:

@@ -23,13 +23,11 @@ from mmrag.corpus.readers.web.html import fragment_blocks
 from mmrag.corpus.readers.web.markdown_dialects import parser_of_dialects
 from mmrag.corpus.readers.web.markdown_inline import Inline, Picture, html_pictures, render_inline
 
-_TAG_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _HTML_CAPTION = re.compile(
     r"\s*(?:<(?:p|div|center|sub|small)\b[^>]*>\s*)*<(?:em|i|figcaption)\b", re.IGNORECASE
 )
-_ALERT = re.compile(r"\[!([A-Za-z]+)\][+-]?\s*")
 _DIRECTIVE = re.compile(r"\{([\w:-]+)\}[ \t]*(.*)")
+_REPORT_EVERY = 500
 _MAX_DIRECTIVES = 8
 """Directives in directives; deeper ones are read as code."""
 
@@ -91,7 +89,7 @@ class _Walk:
 
     def __init__(self, lines: Sequence[SourceLine], shelf: PictureShelf) -> None:
         self.blocks: list[Block] = []
-        self.parser = parser_of_dialects()
+        self.parser = parser_of_dialects(shelf.context.progress)
         self._lines = lines
         self._shelf = shelf
         self._first_line = 0
@@ -100,6 +98,8 @@ class _Walk:
     def run(self, tokens: Sequence[Token]) -> None:
         i = 0
         while i < len(tokens):
+            if i % _REPORT_EVERY == 0:
+                self._shelf.context.progress(i, len(tokens))
             token = tokens[i]
             if token.type in ("bullet_list_open", "ordered_list_open", "table_open"):
                 end = _closing(tokens, i)

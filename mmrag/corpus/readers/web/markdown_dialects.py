@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from mmrag.core.protocols import no_progress
 from mmrag.corpus.readers.web.directives import label_of
 
 _MAX_NESTING = 60
+_REPORT_EVERY = 500
+_MAX_MARKUP = 1000
+"""Brackets and tags parsed at once: the parser seeks the end of each, 60,000 without one take a minute."""
+_MAX_MARK_CHARS = 1000
+"""A longer line is text: patterns take the square of a line's length to say so."""
 _TARGET = re.compile(r"\([^()=]{1,100}\)=\s*")
 _ATTRIBUTE_LINE = re.compile(r"\{:[^{}]*\}\s*")
 _ATTRIBUTES = re.compile(r"\{:?\s*(?=[.#]?[\w-]+(?:=|[\s}.#]))([^{}\n]*)\}")
-_ATTRIBUTE = re.compile(r"""([a-zA-Z][\w-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>}]+))""")
-_DOCFX_PICTURE = re.compile(r":::image\s([^\n]*?):::|:::image-end:::")
+_ATTRIBUTE = re.compile(r"""(?<![\w-])([a-zA-Z][\w-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>}]+))""")
+_DOCFX_PICTURE = re.compile(r":::image\s([^\n]{0,2000}?):::|:::image-end:::")
 _VAULT_PICTURE = re.compile(r"!\[\[([^\]\[|#\n]{1,500})(?:#[^\]|\n]*)?(?:\|([^\]\n]*))?\]\]")
 _IN_VAULT = re.compile(r".+\.(?:png|jpe?g|gif|webp|svg|bmp|tiff?)\s*$", re.IGNORECASE)
 _SIZE = re.compile(r"\s*\d+(?:x\d+)?\s*")
@@ -35,9 +43,11 @@ VAULT = "vault"
 """Metadata of an image token whose file may lie in a folder above the text's."""
 
 
-def parser_of_dialects() -> MarkdownIt:
-    """Return a parser of CommonMark with tables, and of what else writers use."""
+def parser_of_dialects(progress: Callable[[int, int], None] = no_progress) -> MarkdownIt:
+    """Return a parser of CommonMark with tables and what else writers use; it tells how far it is."""
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+    parser.core.ruler.at("inline", partial(_inlines, progress))
+    parser.block.ruler.before("table", "told", partial(_told, progress))
     ends: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     for name, rule in (
         ("target", _skip_line(_TARGET)),
@@ -60,11 +70,58 @@ def attributes_of(text: str) -> dict[str, str]:
     return said
 
 
+def _told(
+    progress: Callable[[int, int], None], state: StateBlock, line: int, _end: int, _silent: bool
+) -> bool:
+    """Say how far the parser is: this is asked first at the start of each block."""
+    if state.level == 0:
+        progress(line, state.lineMax)
+    return False
+
+
+def _inlines(progress: Callable[[int, int], None], state: StateCore) -> None:
+    """Parse the words of each block, those with very much markup in pieces."""
+    for i, token in enumerate(state.tokens):
+        if i % _REPORT_EVERY == 0:
+            progress(i, len(state.tokens))
+        if token.type != "inline":
+            continue
+        token.children = []
+        if _markup(token.content) <= _MAX_MARKUP:
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+            continue
+        for piece in _pieces(token.content):
+            if token.children:
+                token.children.append(Token("softbreak", "br", 0))
+            if _markup(piece) > _MAX_MARKUP:
+                token.children.append(Token("text", "", 0, content=piece))
+            else:
+                state.md.inline.parse(piece, state.md, state.env, token.children)
+
+
+def _markup(text: str) -> int:
+    return text.count("[") + text.count("<")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut at line ends, so that only a line that has too much markup for itself stays above the limit."""
+    held: list[str] = []
+    count = 0
+    for line in text.split("\n"):
+        own = _markup(line)
+        if held and count + own > _MAX_MARKUP:
+            yield "\n".join(held)
+            held, count = [], 0
+        held.append(line)
+        count += own
+    yield "\n".join(held)
+
+
 def _skip_line(pattern: re.Pattern[str]) -> Callable[[StateBlock, int, int, bool], bool]:
     """Step over a line that is markup: MyST's name '(ssl-certificates)=', kramdown's '{: .wide}'."""
 
     def rule(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
-        if state.is_code_block(line) or not pattern.fullmatch(_line(state, line)):
+        if state.is_code_block(line) or not pattern.fullmatch(_mark(state, line)):
             return False
         if not silent:
             state.line = line + 1
@@ -75,7 +132,7 @@ def _skip_line(pattern: re.Pattern[str]) -> Callable[[StateBlock, int, int, bool
 
 def _admonition(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     """Read '!!! note "Title"' with its indented text as that text under its title."""
-    match = None if state.is_code_block(line) else _ADMONITION.match(_line(state, line))
+    match = None if state.is_code_block(line) else _ADMONITION.match(_mark(state, line))
     if match is None:
         return False
     if silent:
@@ -98,7 +155,7 @@ def _admonition(state: StateBlock, line: int, end: int, silent: bool) -> bool:
 
 def _container(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     """Step over the fences of ':::' containers, but not over their text; take MyST's as directives."""
-    match = None if state.is_code_block(line) else _CONTAINER.match(_line(state, line))
+    match = None if state.is_code_block(line) else _CONTAINER.match(_mark(state, line))
     if match is None:
         return False
     if silent:
@@ -183,6 +240,12 @@ def _say(state: StateBlock, words: str, line: int) -> None:
     token = state.push("inline", "", 0)
     token.content, token.map, token.children = words.strip(), [line, line + 1], []
     state.push("paragraph_close", "p", -1)
+
+
+def _mark(state: StateBlock, line: int) -> str:
+    """Return a line that may be markup; '' if it is too long for that."""
+    words = _line(state, line)
+    return words if len(words) <= _MAX_MARK_CHARS else ""
 
 
 def _line(state: StateBlock, line: int) -> str:

@@ -12,7 +12,7 @@ from mmrag.core.types import Span
 from mmrag.corpus.readers.lines import PlacedText
 from mmrag.corpus.readers.web.markdown_dialects import VAULT, attributes_of
 
-_TAG_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+_TAG_IMG = re.compile(r"<img\b(?:[^<>]|<(?!img\b))*+>", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ALERT = re.compile(r"\[!([A-Za-z]+)\][+-]?\s*")
 
