@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mmrag.core.errors import StoreError
 from mmrag.core.fields import embedding_key, embedding_text
@@ -25,7 +25,18 @@ from mmrag.store import SourceRecord, Writer
 BATCH_ITEMS = 64
 """Passages gathered over several sources before the embedder runs: enough to sort by length, and
 about a second's work on two cores."""
+MAX_WAITING = 2048
+"""Passages that may wait while more files are taken: the passages of a long book or two, 4 MB of text."""
 COMMIT_NS = 2_000_000_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A source that waits for vectors, with the items that may lack them by their keys."""
+
+    intake: Intake
+    keys: list[str]
+    left: dict[str, Item]
 
 
 class Applier:
@@ -64,7 +75,7 @@ class Applier:
         self._clock = clock
         self._committed_ns = clock()
         self._generation = writer.commit()
-        self._waiting: list[Intake] = []
+        self._waiting: list[_Waiting] = []
         self._progress = Progress("read", 0, 0)
         self._bytes_done = 0
 
@@ -82,9 +93,13 @@ class Applier:
                 self._take(*event, intaker)
             # A large reading must not stay until the next one is there.
             del event
-            if sum(len(one.items) for one in self._waiting) >= BATCH_ITEMS or self._is_due():
-                self._flush()
-        self._flush()
+            # One batch, then the next file is taken: a small one need not wait for a large one.
+            if self._left() >= BATCH_ITEMS or self._is_due():
+                self._embed_batch()
+            while self._left() >= MAX_WAITING:
+                self._embed_batch()
+        while self._waiting:
+            self._embed_batch()
         self._commit()
         self._tell(Progress("read", len(todo), len(todo), "", self.read, size, size))
 
@@ -135,7 +150,14 @@ class Applier:
             intake = intaker.take(file, outcome)
         self.read += len(intake.items)
         self._progress = replace(done, done=done.done + 1, items=self.read, bytes_done=read_bytes)
-        self._waiting.append(intake)
+        keys = [embedding_key(item) for item in intake.items]
+        first: dict[str, Item] = {}
+        for key, item in zip(keys, intake.items, strict=True):
+            first.setdefault(key, item)
+        left = {key: first[key] for key in self._writer.missing(keys)} if keys else {}
+        self._waiting.append(_Waiting(intake, keys, left))
+        if not left:
+            self._put_complete()
 
     def _count(self, file: Hashed, outcome: Outcome) -> None:
         kind = kind_of(outcome.media_type)
@@ -148,38 +170,43 @@ class Applier:
             so_far.seconds + outcome.seconds,
         )
 
-    def _flush(self) -> None:
-        """Embed what has no vectors yet, and write each waiting source as soon as all of its items have."""
-        waiting = deque((intake, [embedding_key(item) for item in intake.items]) for intake in self._waiting)
-        self._waiting = []
-        first: dict[str, Item] = {}
-        for intake, keys in waiting:
-            for key, item in zip(keys, intake.items, strict=True):
-                first.setdefault(key, item)
-        missing = self._writer.missing(list(first)) if first else []
-        left = set(missing)
-        self._put_complete(waiting, left)
-        for start in range(0, len(missing), BATCH_ITEMS):
-            batch = missing[start : start + BATCH_ITEMS]
-            with self._timing("embed"):
-                embeddings = self._embedder.embed_items([self._view(first[key]) for key in batch])
-            with self._timing("write"):
-                self._writer.add_vectors(batch, embeddings)
-            left.difference_update(batch)
-            self.embedded += len(batch)
-            self._tell(replace(self._progress, stage="embed", done=start + len(batch), total=len(missing)))
-            self._put_complete(waiting, left)
-            self._commit_if_due()
+    def _left(self) -> int:
+        return sum(len(one.left) for one in self._waiting)
 
-    def _put_complete(self, waiting: deque[tuple[Intake, list[str]]], left: set[str]) -> None:
-        # Rows follow the order in which files come back from the workers, which differs from run to run:
-        # of items with exactly the same score, another one may be first after a rebuild.
-        while waiting and left.isdisjoint(waiting[0][1]):
-            intake, keys = waiting.popleft()
+    def _embed_batch(self) -> None:
+        """Embed one batch, of the sources first that lack the fewest vectors, and write what is complete."""
+        batch: dict[str, Item] = {}
+        for one in sorted(self._waiting, key=lambda one: len(one.left)):
+            for key, item in one.left.items():
+                if len(batch) == BATCH_ITEMS:
+                    break
+                batch.setdefault(key, item)
+        if batch:
+            keys = list(batch)
+            with self._timing("embed"):
+                embeddings = self._embedder.embed_items([self._view(item) for item in batch.values()])
+            with self._timing("write"):
+                self._writer.add_vectors(keys, embeddings)
+            for one in self._waiting:
+                for key in keys:
+                    one.left.pop(key, None)
+            self.embedded += len(keys)
+            total = self.embedded + self._left()
+            self._tell(replace(self._progress, stage="embed", done=self.embedded, total=total))
+            self._put_complete()
+        self._commit_if_due()
+
+    def _put_complete(self) -> None:
+        # Rows follow the order in which sources become complete, which differs from run to run: of items
+        # with exactly the same score, another one may be first after a rebuild.
+        complete = [one for one in self._waiting if not one.left]
+        self._waiting = [one for one in self._waiting if one.left]
+        for one in complete:
+            intake = one.intake
             # A retry that ends as before writes nothing, so that the generation stays.
             if intake.items or intake.record != self._records.get(intake.record.source.id):
                 with self._timing("write"):
-                    self._writer.put(intake.record, intake.items, keys, intake.blobs)
+                    self._writer.put(intake.record, intake.items, one.keys, intake.blobs)
             self._commit_if_due()
 
     def _view(self, item: Item) -> Item:

@@ -18,8 +18,8 @@ Stage = Literal["scan", "hash", "read", "embed"]
 class Progress:
     """How far a stage is: `done` of `total` files; `items` counts what this run has read so far.
 
-    In stage "scan" the total is not known and equals `done`; in stage "embed" both count passages
-    of the batch at hand.
+    In stage "scan" the total is not known and equals `done`; in stage "embed" both count passages,
+    and the total grows while files are read.
 
     Args:
         source: The file that has been read for longest.

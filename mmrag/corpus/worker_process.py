@@ -48,6 +48,9 @@ _SMALL_BYTES = 1 << 16
 _OVERHEAD_BYTES = 1 << 20
 """What a message may have beside a reading: keys, small answers."""
 
+_NEAR_LIMIT = 0.8
+"""Of the memory's bound: who dies by a signal with more than this wanted too much."""
+
 Verdict = Literal["silent", "memory", "output", "closed"]
 
 
@@ -114,6 +117,7 @@ class WorkerProcess:
         self._heard = 0
         self._heard_before = 0
         self._idle_s = 0.0
+        self._held_memory = 0
         self._verdict: Verdict | None = None
         self._killing = threading.Lock()
         self._process = _spawn()
@@ -203,8 +207,11 @@ class WorkerProcess:
         self._idle_s += passed_s
         if self._idle_s > (self._limits.max_idle_s if self._is_ready else _START_S):
             self.kill("silent")
-        elif self._memory_bytes() > self._limits.max_memory_bytes:
-            self.kill("memory")
+        else:
+            # Of one that died nothing is told any more: what it held before counts.
+            self._held_memory = self._memory_bytes() or self._held_memory
+            if self._held_memory > self._limits.max_memory_bytes:
+                self.kill("memory")
 
     def kill(self, verdict: Verdict) -> None:
         """End the process at once, with all that it started."""
@@ -300,6 +307,9 @@ class WorkerProcess:
         if self._verdict == "output":
             reason = f"{who} gave more than the limit of {in_words(limits.max_output_bytes)}."
             return Failure("failed", reason, "Split the file, or list it in .mmragignore.")
+        if self._held_memory > _NEAR_LIMIT * limits.max_memory_bytes and self._process.returncode < 0:
+            # Native code calls abort where it gets no memory, before the bound is reached.
+            return out_of_memory(who, limits.max_memory_bytes)
         return Failure("failed", f"{who} crashed ({_ending(self._process.returncode)}).", IGNORE_FIX)
 
     def _memory_bytes(self) -> int:

@@ -30,6 +30,8 @@ _CAPTION = re.compile(
     r"\s*(?:fig(?:ure|\.|\b)|abb(?:ildung|\.)|bild|image|photo|plate|diagram|图|図)\s*\.?\s*[\dIVX]", re.I
 )
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
+_TEMPLATE = re.compile(r"\{[{%]")
+"""What Jinja and Django put in at the time of building stands for no file."""
 _LISTED = 5
 _SAME_ROW = 0.6
 _DRAWING = "image/svg+xml"
@@ -245,6 +247,8 @@ class PictureShelf:
     def _load(self, link: str, *, in_vault: bool) -> bytes | None:
         if link[:5].lower() == "data:":
             return _data_uri(link)
+        if _TEMPLATE.search(link) or _TEMPLATE.search(unquote(link)):
+            return None
         if self.inside is not None and (data := self.inside(link)) is not None:
             return data or None
         if not link or _SCHEME.match(link):
@@ -261,8 +265,9 @@ class PictureShelf:
     def _find(self, name: str, *, in_vault: bool) -> Path | None:
         root = self.context.root.resolve()
         folder = root / Path(self.source.id).parent
-        bases = [root] if name.startswith("/") else [folder]
-        if in_vault:
+        # A leading slash means the folder of Sphinx' conf.py, which need not be the top of the corpus.
+        bases = [root, folder] if name.startswith("/") else [folder]
+        if in_vault or name.startswith("/"):
             bases += [base for base in folder.parents if base == root or root in base.parents]
         names = [name]
         if name.endswith(".*"):

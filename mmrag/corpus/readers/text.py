@@ -15,7 +15,7 @@ from mmrag.corpus.readers.decode import decode, read_bytes
 from mmrag.corpus.readers.figures import PictureShelf, with_neighbours, worth_keeping
 from mmrag.corpus.readers.lines import PlacedText, SourceLine, source_lines
 from mmrag.corpus.readers.suffixes import LINES, NAMES, PROSE
-from mmrag.corpus.readers.web.directives import Pictured, pictured
+from mmrag.corpus.readers.web.directives import Pictured, literal_lines, pictured
 
 _RULE = re.compile(r"([=\-~^\"'`*+#:._])\1{2,}\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\(?\d{1,3}[.)]|\[\d{1,3}\])\s+\S")
@@ -32,7 +32,7 @@ class TextReader:
     """Reads plain text, reStructuredText with its figures, configuration, logs and source code."""
 
     name = "text"
-    version = 2
+    version = 3
     formats = (Format("text/plain", "a text", (".txt", *sorted((PROSE | LINES) - {".txt"})), names=NAMES),)
     about = (
         About(
@@ -102,6 +102,7 @@ def _as_it_stands(lines: Sequence[SourceLine]) -> Iterator[Block]:
 def _prose(lines: Sequence[SourceLine], shelf: PictureShelf | None) -> Iterator[Block]:
     levels: list[str] = []
     group: list[SourceLine] = []
+    literal = literal_lines(lines) if shelf else set()
     i = 0
     while i < len(lines):
         line = lines[i]
@@ -111,14 +112,14 @@ def _prose(lines: Sequence[SourceLine], shelf: PictureShelf | None) -> Iterator[
                 group = []
             i += 1
             continue
-        if shelf and (picture := pictured(lines, i)):
+        if shelf and i not in literal and (picture := pictured(lines, i)):
             if group:
                 yield _paragraph(group)
                 group = []
             yield from _figure(picture, Span(line.start, lines[picture.end - 1].end), shelf)
             i = picture.end
             continue
-        heading = _heading(lines, i) if not group else None
+        heading = _heading(lines, i) if not group and i not in literal else None
         if heading:
             words, style, i = heading
             if style not in levels:

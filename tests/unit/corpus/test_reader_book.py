@@ -198,3 +198,23 @@ def test_what_is_no_book(tmp_path: Path) -> None:
     assert ".odt" in caught.value.fix
     with pytest.raises(Empty):
         read(write(tmp_path, package({"a.xhtml": XHTML}), {"OEBPS/a.xhtml": page("")}))
+
+
+def test_only_the_contents_of_a_book_are_left_out_of_a_chapter(tmp_path: Path) -> None:
+    words = "Words that matter. " * 20
+    chapter = page(
+        f"<header>Head</header><article><p>{words}</p></article>"
+        '<nav epub:type="toc">Contents</nav><nav>See also</nav>'
+        '<aside epub:type="footnote">Note 1</aside><aside>Box</aside>'
+        "<table><tr><th>Part</th><td><footer>Source</footer></td></tr></table><footer>Colophon</footer>"
+    )
+    reading = read(write(tmp_path, package({"a.xhtml": XHTML}), {"OEBPS/a.xhtml": chapter}))
+    assert [b.text for b in reading.blocks] == [
+        "Head",
+        words.strip(),
+        "See also",
+        "Note 1",
+        "Box",
+        "Part | Source",
+        "Colophon",
+    ]

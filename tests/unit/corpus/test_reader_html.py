@@ -174,3 +174,32 @@ def test_hostile_nesting_ends(tmp_path: Path) -> None:
 def test_nothing_to_index(tmp_path: Path) -> None:
     with pytest.raises(Empty):
         _read(tmp_path, "<html><body><script>1</script></body></html>")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '<aside epub:type="footnote">kept</aside>',
+        '<aside role="doc-footnote">kept</aside>',
+        '<aside class="admonition-title">kept</aside>',
+        '<aside class="system-message">kept</aside>',
+        '<aside class="sidebar">kept</aside>',
+        "<blockquote><footer>kept</footer></blockquote>",
+        "<div role=main><div><aside>kept</aside></div></div>",
+        "<section><div role=complementary>kept</div></section>",
+        "<header>kept</header>",
+    ],
+)
+def test_asides_and_footers_of_the_content_are_words(tmp_path: Path, kept: str) -> None:
+    page = f"<aside>Ad</aside><p>first</p>{kept}<footer>Imprint</footer>"
+    assert [b.text for b in _read(tmp_path, page).blocks] == ["first", "kept"]
+
+
+@pytest.mark.parametrize("tag", ["aside", "footer", "nav"])
+def test_a_page_that_is_all_frame_is_read(tmp_path: Path, tag: str) -> None:
+    assert [b.text for b in _read(tmp_path, f"<{tag}>All there is</{tag}>").blocks] == ["All there is"]
+
+
+def test_placeholders_of_templates_are_no_missing_pictures(tmp_path: Path) -> None:
+    page = """<p>words<img src="{{ pathto('_static/x.png', 1) }}"><img src="{% static 'x.png' %}">"""
+    assert _read(tmp_path, page).problems == ()

@@ -245,3 +245,14 @@ def test_what_is_no_notebook(tmp_path: Path, text: str, words: str) -> None:
 def test_nothing_to_index(tmp_path: Path) -> None:
     with pytest.raises(Empty):
         read(tmp_path, code(""), markdown("  "))
+
+
+def test_a_missing_picture_is_named_where_there_is_nothing_else(tmp_path: Path) -> None:
+    reading = read(tmp_path, markdown("![](gone.png)"))
+    assert reading.blocks == ()
+    assert reading.problems == ("The picture gone.png is missing.",)
+
+
+def test_an_older_notebook_without_worksheets_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(Empty):
+        read_text(tmp_path, json.dumps({"nbformat": 3, "nbformat_minor": 0, "metadata": {}}))

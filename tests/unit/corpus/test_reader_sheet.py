@@ -422,3 +422,46 @@ def test_other_files_and_empty_workbooks_are_refused(tmp_path: Path) -> None:
         read(saved(book(), tmp_path / "b.xlsx"))
     with pytest.raises(TooLarge):
         read(saved(book(["a"]), tmp_path / "c.xlsx"), limits=ReadLimits(max_unpacked_bytes=100))
+
+
+def with_tail(path: Path, tail: bytes) -> None:
+    """Put bytes in the place where the rows of a sheet end."""
+    edit(path, r"xl/worksheets/sheet1\.xml", lambda data: data.replace(b"</sheetData>", tail))
+
+
+def test_rows_beyond_the_limit_are_not_even_parsed(tmp_path: Path) -> None:
+    path = saved(book(["Part", "Price"], ["Fuse", 4]), tmp_path / "a.xlsx")
+    row = b'<row><c t="inlineStr"><is><t>x</t></is></c></row>'
+    edit(
+        path,
+        r"xl/worksheets/sheet1\.xml",
+        lambda data: data.replace(b"</sheetData>", row * 20_000 + b"</torn>"),
+    )
+    (problem,) = read(path, limits=ReadLimits(max_rows=5)).problems
+    assert problem == "Rows from 6 of the sheet 'Prices' were left out: the limit is 5 rows."
+
+
+def test_progress_is_said_while_rows_without_numbers_go_by(tmp_path: Path) -> None:
+    path = saved(book(["Part", "Price"]), tmp_path / "a.xlsx")
+    rows = b"<row/>" * 12_000
+    edit(
+        path, r"xl/worksheets/sheet1\.xml", lambda data: data.replace(b"</sheetData>", rows + b"</sheetData>")
+    )
+    said: list[tuple[int, int]] = []
+    source = Source(SourceId(path.name), "", path.stat().st_size, TYPE)
+    SheetReader().read(path, source, ReadContext(tmp_path, progress=lambda *far: said.append(far)))
+    assert said == [(0, 1), (0, 1), (1, 1)]
+
+
+def test_rows_without_words_are_not_walked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sheet", "sheet_cells"):
+        monkeypatch.setattr(f"mmrag.corpus.readers.office.{module}.MAX_SHEET_ROWS", 100)
+    path = saved(book(["Part", "Price"]), tmp_path / "a.xlsx")
+    rows = b"<row/>" * 120
+    edit(
+        path, r"xl/worksheets/sheet1\.xml", lambda data: data.replace(b"</sheetData>", rows + b"</sheetData>")
+    )
+    assert read(path).problems == (
+        "Rows from 101 of the sheet 'Prices' were left out: "
+        "the limit is 100 rows of a sheet, empty ones too.",
+    )

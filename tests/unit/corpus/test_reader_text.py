@@ -154,3 +154,45 @@ def test_an_encoding_that_a_text_says_of_itself_is_used(tmp_path: Path, head: st
 def test_an_encoding_that_cannot_be_is_not_believed(tmp_path: Path, said: str) -> None:
     reading = _read(tmp_path, f"# coding: {said}\nwörter".encode())
     assert "wörter" in reading.blocks[-1].text
+
+
+@pytest.mark.parametrize(
+    "opener",
+    [
+        "As in this::",
+        "::",
+        "- As in this::",
+        ".. code-block:: rst",
+        ".. code::",
+        ".. parsed-literal::",
+        ".. sourcecode:: rst",
+        ".. literalinclude:: a.rst",
+    ],
+)
+def test_examples_of_directives_stay_text(tmp_path: Path, opener: str) -> None:
+    text = f"{opener}\n\n    .. image:: example.png\n       :alt: an example of it\n\n.. image:: gone.png\n"
+    reading = _read(tmp_path, text, "a.rst")
+    assert ".. image:: example.png" in "\n".join(block.text for block in reading.blocks)
+    assert reading.problems == ("The picture gone.png is missing.",)
+
+
+@pytest.mark.parametrize("opener", [".. note::", "The picture:", "- As in this::\n\n  text"])
+def test_other_indented_directives_show_pictures(tmp_path: Path, opener: str) -> None:
+    reading = _read(tmp_path, f"{opener}\n\n  .. image:: gone.png\n", "a.rst")
+    assert reading.problems == ("The picture gone.png is missing.",)
+
+
+@pytest.mark.parametrize("link", ["/_static/x.png", "/_static/x.*"])
+@pytest.mark.parametrize("base", ["", "docs", "docs/guide"])
+def test_a_leading_slash_means_a_folder_above_the_text(tmp_path: Path, link: str, base: str) -> None:
+    (tmp_path / "docs/guide").mkdir(parents=True)
+    (tmp_path / base / "_static").mkdir()
+    (tmp_path / base / "_static/x.png").write_bytes(picture_of("A2"))
+    reading = _read(tmp_path, f"words\n\n.. image:: {link}\n", "docs/guide/a.rst")
+    assert [block.kind for block in reading.blocks] == ["paragraph", "figure"]
+    assert not any("missing" in problem for problem in reading.problems)
+    assert (Path(base) / "_static/x.png").as_posix() in reading.depends
+
+
+def test_the_placeholder_of_a_template_is_no_missing_picture(tmp_path: Path) -> None:
+    assert _read(tmp_path, "words\n\n.. image:: {{ pathto('x.png') }}\n", "a.rst").problems == ()

@@ -232,3 +232,17 @@ def test_films_and_transcripts_find_each_other() -> None:
         assert len(sidecars) == 2 * (1 + len(LANGUAGES))
         assert all(film in recordings_of(name) for name in sidecars)
     assert sidecars_of("talk.mp4")[:3] == [("talk.vtt", ""), ("talk.srt", ""), ("talk.en.vtt", "en")]
+
+
+def test_short_cues_at_the_same_time_are_measured_once_each() -> None:
+    measured = 0
+
+    class Word(str):
+        def __len__(self) -> int:
+            nonlocal measured
+            measured += 1
+            return super().__len__()
+
+    cues = [Cue(0.0, 5.0, Word("a")) for _ in range(4000)]
+    assert len(list(paragraphs(cues))) == 3
+    assert measured == 4000

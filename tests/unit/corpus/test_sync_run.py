@@ -505,6 +505,25 @@ def test_a_source_is_written_before_a_long_one_behind_it_is_embedded(corpus: Cor
     assert corpus.texts() == ["short"]
 
 
+def test_small_sources_are_found_while_a_large_one_before_them_is_embedded(corpus: Corpus) -> None:
+    corpus.write("a.txt", "\n".join(f"passage {i}" for i in range(1000)))
+    for name in ("b.txt", "c.txt"):
+        corpus.write(name, f"short {name}")
+    corpus.embedder.breaks_at = "passage 999"
+    with pytest.raises(ModelError):
+        corpus.sync()
+    assert corpus.texts() == ["short b.txt", "short c.txt"]
+
+
+def test_what_waits_for_vectors_is_bounded(corpus: Corpus) -> None:
+    for name in "abcde":
+        corpus.write(f"{name}.txt", "\n".join(f"{name} {i}" for i in range(1000)))
+    corpus.embedder.breaks_at = "e 0"
+    with pytest.raises(ModelError):
+        corpus.sync()
+    assert len(corpus.texts()) >= 2000
+
+
 def test_work_is_committed_every_two_seconds(corpus: Corpus) -> None:
     for i in range(10):
         corpus.write(f"{i}.txt", f"passage {i}")

@@ -229,6 +229,12 @@ def test_a_reader_that_takes_too_much_memory_fails_alone(bench: Bench, act: str)
 
 
 @needs_proc
+def test_a_reader_that_aborts_near_the_bound_needed_more_memory(bench: Bench) -> None:
+    said = bench.read({"a.txt": f"grow-and-abort {340 * MB}"}, max_memory_bytes=400 * MB)
+    assert said == {"a.txt": "failed: The reader unruly/1 needed more memory than the limit of 400 MB."}
+
+
+@needs_proc
 @pytest.mark.parametrize("act", ["abort-unless-alone", f"allocate-unless-alone {700 * MB}"])
 def test_a_file_that_ends_a_used_worker_gets_a_fresh_one(bench: Bench, act: str) -> None:
     said = bench.read({"a.txt": "say first", "b.txt": act}, max_memory_bytes=400 * MB)

@@ -139,6 +139,12 @@ def _abort(rest: str, path: Path, context: ReadContext) -> str:
     os.abort()
 
 
+def _grow_and_abort(rest: str, path: Path, context: ReadContext) -> str:
+    KEPT.append(os.urandom(1) * int(rest))
+    time.sleep(0.5)
+    os.abort()
+
+
 def _abort_unless_alone(rest: str, path: Path, context: ReadContext) -> str:
     if len(SEEN) > 1:
         ctypes.string_at(0)
@@ -244,6 +250,7 @@ _ACTS = {
     "keep": _keep,
     "allocate-unless-alone": _allocate_unless_alone,
     "abort": _abort,
+    "grow-and-abort": _grow_and_abort,
     "abort-unless-alone": _abort_unless_alone,
     "exit": _exit,
     "sys-exit": _sys_exit,

@@ -30,7 +30,7 @@ class BookReader:
     """Reads EPUB 2 and 3; its contents page is left out, as it only repeats the titles."""
 
     name = "book"
-    version = 1
+    version = 2
     formats = (Format("application/epub+zip", "an EPUB", (".epub",), rb"PK\x03\x04"),)
     about = (
         About(
@@ -117,7 +117,7 @@ class _Walk:
     def _chapter(self, name: str, data: bytes) -> list[Block]:
         self.shelf.inside = partial(self._picture, name)
         tree = parse_page(as_html(decode_html(data, name).text))
-        blocks = [without_spans(block) for block in page_blocks(tree, self.shelf)]
+        blocks = [without_spans(block) for block in page_blocks(tree, self.shelf, has_frame=False)]
         title = self._package.titles.get(name, "")
         first = next((block.text for block in blocks if block.kind == "heading"), "")
         if not blocks or not title or _is_alike(title, first):

@@ -33,7 +33,7 @@ class MailReader:
     """Reads mails with the standard library; nothing in them is ever fetched or run."""
 
     name = "mail"
-    version = 1
+    version = 2
     formats = (
         Format("message/rfc822", "a mail", (".eml",)),
         Format("application/mbox", "a mailbox", (".mbox", ".mbx")),

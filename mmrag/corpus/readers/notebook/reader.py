@@ -40,7 +40,7 @@ class NotebookReader:
     """Reads notebooks of nbformat 2 to 4 as JSON; nothing in them is run."""
 
     name = "notebook"
-    version = 1
+    version = 2
     formats = (Format("application/x-ipynb+json", "a Jupyter notebook", (".ipynb",)),)
     about = (
         About(
@@ -65,7 +65,7 @@ class NotebookReader:
         for number, cell in enumerate(cells, start=1):
             walk.take(number, cell)
             context.progress(number, len(cells))
-        if not walk.blocks and not walk.broken:
+        if not (walk.blocks or walk.broken or walk.shelf.problems()):
             raise Empty("The notebook holds nothing.", fix="Nothing to do, or restore it.", where=source.id)
         beside = with_neighbours(walk.blocks)
         blocks = [b if b.neighbours else n for b, n in zip(walk.blocks, beside, strict=True)]
@@ -195,6 +195,9 @@ def _cells(notebook: Mapping[str, object], source: Source) -> Sequence[object]:
         lists = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
         return [cell for cells in lists if isinstance(cells, list) for cell in cells]
     cells = notebook.get("cells")
+    version = notebook.get("nbformat")
+    if cells is None and sheets is None and version in (2, 3):
+        return ()
     if not isinstance(cells, list):
         raise _no_notebook(source)
     return cells

@@ -17,9 +17,9 @@ from mmrag.corpus.readers.figures import with_neighbours
 from mmrag.corpus.readers.office.package import Package, R, X, is_on, number
 from mmrag.corpus.readers.office.pictures import OfficePictures, counted
 from mmrag.corpus.readers.office.sheet_cells import (
+    MAX_SHEET_ROWS,
     Budget,
     CellFormats,
-    Worksheet,
     area_of,
     read_strings,
     read_worksheet,
@@ -151,14 +151,14 @@ class _Workbook:
                 self.problems.append(rows_left_out(sheet.cut_at, title, budget, self.context.limits))
             if sheet.unfilled_at:
                 self.problems.append(not_repeated(sheet.unfilled_at, title))
-            yield from sheet_blocks(sheet.grid, sheet.merged, list(self._tables(part, sheet)), title)
+            yield from sheet_blocks(sheet.grid, sheet.merged, list(self._tables(part)), title)
             yield from drawings.comments(part)
         for name in names:
             yield from drawings.of(name or "")
 
-    def _tables(self, part: str, sheet: Worksheet) -> Iterator[Region]:
-        for relation in sheet.tables:
-            root = self.package.optional(self.package.target(part, relation))
+    def _tables(self, part: str) -> Iterator[Region]:
+        for name in self.package.related(part, "table"):
+            root = self.package.optional(name)
             area = area_of(root.get("ref", "")) if root is not None else None
             if root is not None and area is not None:
                 yield Region(area, number(root, "headerRowCount", 1))
@@ -179,6 +179,8 @@ class _Workbook:
 def rows_left_out(first: int, sheet: str, budget: Budget, limits: ReadLimits) -> str:
     """Return the sentence for the rows that exceeded a limit."""
     limit = f"{limits.max_rows} rows" if budget.rows <= 0 else f"{limits.max_text_bytes} bytes of text"
+    if not budget.is_spent:
+        limit = f"{MAX_SHEET_ROWS} rows of a sheet, empty ones too"
     return f"Rows from {first} of the sheet {sheet!r} were left out: the limit is {limit}."
 
 

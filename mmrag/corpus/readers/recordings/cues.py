@@ -114,11 +114,13 @@ def paragraphs(cues: Iterable[Cue]) -> Iterator[Block]:
     minute. A speaker's name stands before the words: "Ann: Good morning."
     """
     group: list[Cue] = []
+    chars = 0
     for cue in cues:
-        if group and _ends_before(cue, group):
+        if group and (chars > _MAX_PARAGRAPH_CHARS or _ends_before(cue, group)):
             yield _paragraph(group)
-            group = []
+            group, chars = [], 0
         group.append(cue)
+        chars += len(cue.text)
     if group:
         yield _paragraph(group)
 
@@ -159,7 +161,6 @@ def _ends_before(cue: Cue, group: Sequence[Cue]) -> bool:
         or cue.start - last.end > _PAUSE_S
         or cue.end - first.start > _MAX_PARAGRAPH_S
         or (length >= _MIN_PARAGRAPH_S and _SENTENCE_END.search(last.text) is not None)
-        or sum(len(c.text) for c in group) > _MAX_PARAGRAPH_CHARS
     )
 
 

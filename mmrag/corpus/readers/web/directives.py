@@ -15,6 +15,11 @@ def _set(words: str) -> frozenset[str]:
 
 _OPTION = re.compile(r"\s*:([A-Za-z][\w-]*):(?:[ \t]+(.*))?$")
 
+_BULLETS = re.compile(r"\s*(?:(?:[-*+•]|\(?(?:\d{1,3}|#|[a-zA-Z])[.)])\s+)*")
+_RST_LITERAL = re.compile(
+    r"\.\.\s+(?:code|code-block|sourcecode|parsed-literal|literalinclude|raw|math|prompt|doctest|testcode|"
+    r"testsetup|testoutput|graphviz|productionlist)::"
+)
 _RST_PICTURE = re.compile(r"(\s*)\.\.\s+(?:\|[^|]+\|\s+)?(?:image|figure)::[ \t]*(\S.*)$")
 
 PICTURES = frozenset({"figure", "image"})
@@ -86,6 +91,24 @@ def pictured(lines: Sequence[SourceLine], i: int) -> Pictured | None:
     words = body[first:]
     blank = next((n for n, line in enumerate(words) if line.is_blank), len(words))
     return Pictured(link, said.get("alt", ""), words[:blank], words[blank:], end)
+
+
+def literal_lines(lines: Sequence[SourceLine]) -> set[int]:
+    """Return which lines of a reStructuredText are of examples, in which nothing is a directive."""
+    found: set[int] = set()
+    i = 0
+    while i < len(lines):
+        text = lines[i].text.rstrip()
+        match = _BULLETS.match(text)
+        indent = match.end() if match else 0
+        i += 1
+        is_marked = text.startswith("..", indent)
+        if not (_RST_LITERAL.match(text, indent) if is_marked else text.endswith("::")):
+            continue
+        while i < len(lines) and (lines[i].is_blank or _indent(lines[i]) > indent):
+            found.add(i)
+            i += 1
+    return found
 
 
 def _indent(line: SourceLine) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from mmrag.corpus.readers.web.html_text import (
     figure_around,
     is_shown,
     is_skipped,
+    is_unseen,
     squeeze,
     text_of,
 )
@@ -61,7 +62,7 @@ class HtmlReader:
     """Reads HTML and XHTML with lexbor."""
 
     name = "html"
-    version = 2
+    version = 3
     formats = (
         Format("text/html", "a web page", (".html", ".htm")),
         Format("application/xhtml+xml", "a web page", (".xhtml",)),
@@ -125,19 +126,28 @@ def as_html(text: str) -> str:
     return _SELF_CLOSED.sub(r"<\1\2></\1>", text)
 
 
-def page_blocks(tree: LexborHTMLParser, shelf: PictureShelf | None) -> list[Block]:
-    """Return the blocks of a page; without a shelf its pictures are only their alternative texts."""
-    walk = _Walk(shelf)
+def page_blocks(tree: LexborHTMLParser, shelf: PictureShelf | None, *, has_frame: bool = True) -> list[Block]:
+    """Return the blocks of a page; without a shelf its pictures are only their alternative texts.
+
+    `has_frame` tells whether a site's frame may be around the words; it is read only if there are no others.
+    """
     body = tree.body or tree.root
-    if body is not None:
+    if body is None:
+        return []
+    if has_frame:
+        walk = _Walk(shelf, is_skipped)
         walk.run(_content(tree, body))
+        if any(block.text for block in walk.blocks):
+            return walk.blocks
+    walk = _Walk(shelf, is_unseen)
+    walk.run(body)
     return walk.blocks
 
 
 def fragment_blocks(html: str, shelf: PictureShelf | None = None) -> list[Block]:
     """Return the blocks of a piece of HTML, such as that in Markdown and in notebooks."""
     tree = parse_page(f"<body>{html}")
-    walk = _Walk(shelf)
+    walk = _Walk(shelf, is_unseen)
     if tree.body is not None:
         walk.run(tree.body)
     return walk.blocks
@@ -164,8 +174,9 @@ def _content(tree: LexborHTMLParser, body: LexborNode) -> LexborNode:
 class _Walk:
     """Turns elements into blocks, without recursion: hostile pages nest without end."""
 
-    def __init__(self, shelf: PictureShelf | None) -> None:
+    def __init__(self, shelf: PictureShelf | None, skip: Callable[[LexborNode], bool]) -> None:
         self.blocks: list[Block] = []
+        self._skip = skip
         self._shelf = shelf
         self._at = 0
         self._anchor = ""
@@ -196,7 +207,7 @@ class _Walk:
     def _skips(self, node: LexborNode) -> bool:
         """Handle what is read as a whole; tell whether the walk stays out of an element."""
         tag = node.tag or ""
-        if node.mem_id in self._captions or (is_skipped(node) and tag not in _DRAWN):
+        if node.mem_id in self._captions or (self._skip(node) and tag not in _DRAWN):
             return True
         if tag == "pre":
             self._note_anchor(node)
@@ -276,7 +287,7 @@ class _Walk:
             self._emit("list", "\n".join(lines))
 
     def _table(self, node: LexborNode) -> None:
-        caption, rows, is_whole = table_rows(node)
+        caption, rows, is_whole = table_rows(node, self._skip)
         if self._shelf is not None and not is_whole:
             self._shelf.cut_tables += 1
         if caption:
@@ -294,7 +305,7 @@ class _Walk:
         alt = squeeze(attribute(node, "alt"))
         caption = squeeze(attribute(node, "title"))
         if (around := figure_around(node)) is not None:
-            caption = squeeze(text_of(around))
+            caption = squeeze(text_of(around, self._skip))
         span = Span(self._at, self._at)
         figure = self._shelf.figure(link, span, alt=alt, caption=caption) if self._shelf else None
         if figure is not None:
@@ -313,7 +324,7 @@ class _Walk:
             return
         span = Span(self._at, self._at)
         around = figure_around(node)
-        caption = squeeze(text_of(around)) if around is not None else ""
+        caption = squeeze(text_of(around, self._skip)) if around is not None else ""
         data = _as_xml(node.html or "").encode()
         if figure := self._shelf.picture(data, span, name="within the page", caption=caption):
             self._add_figure(figure, around)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selectolax.lexbor import LexborNode
 
-from mmrag.corpus.readers.web.html_text import attribute, events, is_skipped, squeeze, text_of
+from mmrag.corpus.readers.web.html_text import attribute, events, squeeze, text_of
 
 _MAX_SPAN = 50
 _FREE_CHARS, _REPEATED_SHARE = 10_000, 8
@@ -49,21 +49,21 @@ def header_rows(rows: Sequence[Row]) -> int:
     return count if count < len(rows) else min(count, 1)
 
 
-def table_rows(table: LexborNode) -> tuple[str, list[Row], bool]:
+def table_rows(table: LexborNode, skip: Callable[[LexborNode], bool]) -> tuple[str, list[Row], bool]:
     """Return a table's caption and rows, and whether all cells are repeated; empty rows are left out."""
     caption = table.css_first("caption")
     found: list[Row] = []
     above: dict[int, tuple[int, str]] = {}
     left = _FREE_CHARS + _REPEATED_SHARE * len(table.text())
-    for opens, node in events(table, lambda node: is_skipped(node) or node.tag == "caption"):
+    for opens, node in events(table, lambda node: skip(node) or node.tag == "caption"):
         if not opens or node.tag != "tr":
             continue
         cells: list[str] = []
         heads = 0
-        own = _cells(node)
+        own = _cells(node, skip)
         for cell in own:
             _carry(cells, above)
-            text = squeeze(text_of(cell)).replace("|", "/")
+            text = squeeze(text_of(cell, skip)).replace("|", "/")
             is_name = cell.tag == "th"
             heads += is_name
             rows, columns = _span(cell, "rowspan"), _span(cell, "colspan")
@@ -82,14 +82,14 @@ def table_rows(table: LexborNode) -> tuple[str, list[Row], bool]:
             parent = node.parent.tag if node.parent else ""
             is_header = bool(own) and (heads == len(own) or parent == "thead")
             found.append(Row(tuple(cells), is_header))
-    return (squeeze(text_of(caption)) if caption is not None else ""), found, left >= 0
+    return (squeeze(text_of(caption, skip)) if caption is not None else ""), found, left >= 0
 
 
-def _cells(row: LexborNode) -> list[LexborNode]:
+def _cells(row: LexborNode, skip: Callable[[LexborNode], bool]) -> list[LexborNode]:
     found = []
     child = row.first_child
     while child is not None:
-        if child.tag in ("td", "th") and not is_skipped(child):
+        if child.tag in ("td", "th") and not skip(child):
             found.append(child)
         child = child.next
     return found

@@ -15,22 +15,32 @@ def _set(words: str) -> frozenset[str]:
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 BLOCKS = _set(
     """
-    address article blockquote body center dd details dialog div dl dt fieldset figcaption figure form
-    h1 h2 h3 h4 h5 h6 header hgroup hr legend li main ol p section summary table tbody td tfoot th thead tr ul
+    address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer
+    form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main nav ol p section summary table tbody td tfoot th
+    thead tr ul
     """
 )
 INLINE_BREAKS = _set("br option wbr")
 
 _SKIPPED = _set(
     """
-    script style noscript template nav footer aside svg annotation iframe object embed canvas audio video
+    script style noscript template svg annotation iframe object embed canvas audio video
     button select input textarea dialog head link meta -comment !doctype
     """
 )
-_SKIPPED_ROLES = _set("navigation contentinfo search banner complementary menu")
+_SKIPPED_ROLES = _set("search menu")
+_FRAME_ROLES = _set("navigation contentinfo banner")
+_BESIDE = _set("aside footer")
+_CONTENTS = _set("toc landmarks page-list doc-toc doc-pagelist")
+_AROUND_CONTENT = _set("main article section blockquote figure")
+_MAX_CLIMB = 40
+"""The frame of a site stands near the body; what is deeper than this is taken for content."""
 _SKIPPED_CLASSES = _set("headerlink sphinxsidebar breadcrumb breadcrumbs skip-link navheader navfooter")
 _PERMALINKS = _set("¶ #")
-_KEPT_ASIDES = _set("footnote footnote-list admonition topic note warning tip")
+_SAYS_CONTENT = re.compile(
+    r"note|admonition|sidebar|topic|callout|system-message|(?:^|[\s_-])(?:warning|tip|caution|important|danger)s?\b",
+    re.IGNORECASE,
+)
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SPACES = re.compile(r"[\s\u200b]+")
 
@@ -59,12 +69,44 @@ def events(root: LexborNode, skip: Callable[[LexborNode], bool]) -> Iterator[tup
 
 
 def is_skipped(node: LexborNode) -> bool:
-    """Whether an element is no part of what the page says."""
+    """Whether an element is no part of what a web page says: unseen, or of the frame around its words."""
+    return is_unseen(node) or _is_frame(node)
+
+
+def is_unseen(node: LexborNode) -> bool:
+    """Whether an element holds no words for readers, where no site's frame is around them: as in a book."""
     tag = node.tag or ""
-    if tag in _SKIPPED:
-        classes = attribute(node, "class").split() if tag == "aside" else []
-        return not _KEPT_ASIDES.intersection(classes)
-    return tag != "-text" and not is_shown(node)
+    if tag == "-text":
+        return False
+    if tag in _SKIPPED or not is_shown(node):
+        return True
+    return tag == "nav" and not _CONTENTS.isdisjoint(
+        f"{attribute(node, 'epub:type')} {attribute(node, 'role')}".lower().split()
+    )
+
+
+def _is_frame(node: LexborNode) -> bool:
+    tag = node.tag or ""
+    if tag in ("-text", "-comment"):
+        return False
+    role = attribute(node, "role").lower()
+    if tag == "nav" or role in _FRAME_ROLES:
+        return True
+    if tag not in _BESIDE and role != "complementary":
+        return False
+    said = f"{attribute(node, 'class')} {role}"
+    return not (attribute(node, "epub:type") or _SAYS_CONTENT.search(said) or _is_in_content(node))
+
+
+def _is_in_content(node: LexborNode) -> bool:
+    at = node.parent
+    for _ in range(_MAX_CLIMB):
+        if at is None or at.tag in ("body", "html", "-document"):
+            return False
+        if at.tag in _AROUND_CONTENT or attribute(at, "role").lower() == "main":
+            return True
+        at = at.parent
+    return True
 
 
 def is_shown(node: LexborNode) -> bool:
@@ -90,10 +132,10 @@ def _is_permalink(node: LexborNode) -> bool:
     return (words.text(deep=False) or "").strip() in _PERMALINKS
 
 
-def text_of(node: LexborNode) -> str:
+def text_of(node: LexborNode, skip: Callable[[LexborNode], bool] = is_skipped) -> str:
     """Return the words of an element without what is skipped, blocks parted by spaces."""
     words: list[str] = []
-    for opens, child in events(node, is_skipped):
+    for opens, child in events(node, skip):
         tag = child.tag or ""
         if tag == "-text" and opens:
             words.append(child.text(deep=False) or "")

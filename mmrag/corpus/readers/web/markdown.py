@@ -36,7 +36,7 @@ class MarkdownReader:
     """Reads CommonMark with tables, front matter, HTML, and what pandoc, MyST and others add to it."""
 
     name = "markdown"
-    version = 2
+    version = 3
     formats = (Format("text/markdown", "a Markdown text", (".md", ".markdown", ".mdown", ".mkd")),)
     about = (
         About(
