@@ -3,6 +3,9 @@
 import importlib.util
 import re
 import shlex
+import sys
+import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,9 @@ from typer.testing import CliRunner
 
 from mmrag.cli.main import app
 from mmrag.core.filters import FIELDS, parse
-from mmrag.core.protocols import ReadContext
-from mmrag.core.types import Source, SourceId
-from mmrag.corpus import Detector, load_readers
+from mmrag.corpus import load_readers
 from mmrag.recipes import check
+from mmrag.testing import ReaderContract
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -94,17 +96,18 @@ def test_the_table_of_formats_is_what_the_readers_say():
             assert row.reads in text
 
 
-def test_the_reader_of_the_docs_reads(tmp_path):
+def _suite_of_the_docs() -> type[ReaderContract]:
     (code,) = [code for name, code in blocks("python") if name == "readers.md"]
-    scope: dict[str, object] = {}
-    exec(code, scope)
-    reader = scope["GpxReader"]()
-    path = tmp_path / "walk.gpx"
-    path.write_text("<gpx><wpt><name>Summit hut</name></wpt></gpx>")
-    assert Detector([*load_readers(), reader])(path) == "application/gpx+xml"
-    source = Source(SourceId("walk.gpx"), "0" * 64, path.stat().st_size, "application/gpx+xml")
-    (block,) = reader.read(path, source, ReadContext(tmp_path)).blocks
-    assert block.text == "Summit hut"
+    text = (ROOT / "docs" / "readers.md").read_text()
+    suite = re.search(r"^ {8}class TestGpx.*?\n(?=\S|\n\S)", text, re.DOTALL | re.MULTILINE)
+    # A reader goes to worker processes by its module's name.
+    module = sys.modules.setdefault("reader_of_the_docs", types.ModuleType("reader_of_the_docs"))
+    module.ReaderContract = ReaderContract
+    exec(f"{code}\n{textwrap.dedent(suite[0])}", module.__dict__)
+    return module.TestGpx
+
+
+TestTheReaderOfTheDocs = _suite_of_the_docs()
 
 
 def test_yaml_blocks_are_recipes(tmp_path):
