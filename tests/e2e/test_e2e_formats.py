@@ -218,7 +218,7 @@ def test_what_is_indexed_can_be_found(pipeline, name, word):
 @pytest.mark.parametrize(
     ("question", "words", "label"),
     [
-        ("When was the ebony valve replaced?", "4 May", "report.docx"),
+        ("When was the ebony valve replaced?", "4 May", "report.docx, under “Site report”"),
         ("What is the fee for the garnet calibration?", "145", "fees.xlsx, sheet Fees, row 3"),
         ("Which damper do I close first?", "fuchsia", "deck.pptx, slide 2"),
         ("How is the ochre bearing greased?", "lithium soap", "lecture.srt, 1:10-1:14"),

@@ -46,7 +46,7 @@ def mmrag(monkeypatch, capsys):
         (("ask", "{folder}", "pump " * 20_000), 2),
         (("ask", "{folder}", "", "--image", "{folder}"), 2),
         (("ask", "{folder}", "", "--image", "{folder}/a.md"), 2),
-        (("ask", "{folder}", "pump", "--evidence", "{folder}/a.md"), 1),
+        (("ask", "{folder}", "pump", "--evidence", "{folder}/a.md"), 2),
         (("why-not", "{folder}", "pump", "\udcff"), 2),
         (("eval", "{folder}", "--questions", "{folder}"), 2),
     ],

@@ -215,7 +215,14 @@ PLAIN = (
     Case(
         "letter.doc", data(b"\xd0\xcf\x11\xe0"), "skipped", r"Old Word documents .*", r"Save it as \.docx.*"
     ),
-    Case("thing.xyz", words("x"), "skipped", r"Files of type '\.xyz' are not read\.", "Convert it .*"),
+    Case("thing.xyz", words("x"), "indexed"),
+    Case(
+        "noise.xyz",
+        data(bytes(range(256))),
+        "skipped",
+        r"Files of type '\.xyz' are read only if they hold plain text\.",
+        "Convert it .*",
+    ),
     Case(
         "pointer.png",
         words("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
