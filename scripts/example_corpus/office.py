@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from openpyxl.styles import Font
 from pptx import Presentation
 from pptx.util import Cm
 
+_STAMP = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 WHEN = datetime(2026, 10, 15, 9, 0)
 AUTHOR = "Ingrid Hallam"
 
@@ -193,7 +195,10 @@ def call(path: Path) -> None:
 def _settle(path: Path) -> None:
     """Write an Office file anew with fixed times, so that the same content gives the same bytes."""
     with zipfile.ZipFile(path) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
+        # openpyxl writes the time of saving, whatever the properties say.
+        members = [
+            (name, _STAMP.sub(b"2026-10-15T09:00:00Z", archive.read(name))) for name in archive.namelist()
+        ]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name, (2026, 10, 15, 9, 0, 0)), data, zipfile.ZIP_DEFLATED)
