@@ -55,6 +55,7 @@ def kept_out(
             )
         yield
     except BaseException:
+        # Nothing was kept out, even when a KeyboardInterrupt ended it.
         if old is None:
             path.unlink(missing_ok=True)
         else:

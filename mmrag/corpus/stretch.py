@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmrag.core.types import Locator, Part, Place, Span
 
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’]*")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+[\"'“‘«(\[]*[^\Wa-z_])|[。！？]+[」』”’]*")  # noqa: RUF001 - marks of prose, no typos for those of code
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[])(?:mr|mrs|ms|dr|prof|st|jr|sr|inc|ltd|co|e\.g|i\.e|etc|vs|cf|no|nos|nr|fig|figs|abb|tab|eq|sec|"
     r"ch|vol|pp?|approx|ca|max|min|z\.b|d\.h|bzw|usw|[A-Z])\.$",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -123,17 +122,6 @@ def sync(
 def is_complete(store: Store) -> bool:
     """Whether the last sync came to its end, or found nothing left to do."""
     return not store.cached(_CACHE, _UNFINISHED)
-
-
-def staleness(folder: Path, record: SourceRecord) -> str | None:
-    """Say what happened to a source's file since it was indexed; None when nothing did."""
-    try:
-        status = os.stat(folder / record.source.id)
-    except OSError:
-        return f"{record.source.id} is no longer there, or cannot be read."
-    if (status.st_size, status.st_mtime_ns) != (record.source.size, record.mtime_ns):
-        return f"{record.source.id} was written to after it was indexed."
-    return None
 
 
 def _plan(folder: Path, files: Sequence[Hashed], records: Sequence[SourceRecord], now: Versions) -> Plan:

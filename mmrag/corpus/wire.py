@@ -175,7 +175,7 @@ class Channel:
         self.received_bytes = length
         try:
             return self._load(pickled, buffers=media)
-        except Exception as error:
+        except Exception as error:  # Broken pickles raise anything.
             raise Garbled(f"{type(error).__name__}: {error}") from error
 
     def _exactly(self, length: int) -> bytes:

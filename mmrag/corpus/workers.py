@@ -226,6 +226,7 @@ class WorkerPool:
         try:
             process.start(setup)
         except BaseException:
+            # Whatever ends the start, a KeyboardInterrupt too, must not leave the process behind.
             self._retire(process)
             raise
         return process
@@ -309,7 +310,7 @@ class _Here:
 def _pickled(tools: ReadTools) -> bytes:
     try:
         return pickle.dumps(tools)
-    except Exception as error:
+    except Exception as error:  # What a reader holds may raise anything when it is pickled.
         raise ConfigError(
             f"A reader cannot be handed to a worker process ({error}).",
             fix="Define its class in a module, without open files or locks, or pass workers=0.",

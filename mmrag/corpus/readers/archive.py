@@ -52,7 +52,7 @@ _KINDS = tuple(
         (rb"opendocument\.graphics", "an OpenDocument drawing", ".odg"),
     )
 )
-_RESTORE = "Restore it from its source, or leave it out with a line in .mmragignore."
+RESTORE_FIX = "Restore it from its source, or leave it out with a line in .mmragignore."
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def open_archive(path: Path, source: Source, limits: ReadLimits) -> Iterator[Zip
     except _TORN as error:
         raise Corrupt(
             "The file is broken: it does not hold a whole ZIP container, as its format needs.",
-            fix=_RESTORE,
+            fix=RESTORE_FIX,
             where=source.id,
         ) from error
     with archive:
@@ -108,14 +108,14 @@ def read_member(archive: ZipFile, name: str | ZipInfo, limits: ReadLimits) -> by
     try:
         member = archive.getinfo(name) if isinstance(name, str) else name
     except KeyError:
-        raise Corrupt(f"The part {_short(str(name))} is missing.", fix=_RESTORE) from None
+        raise Corrupt(f"The part {_short(str(name))} is missing.", fix=RESTORE_FIX) from None
     if member.file_size > limits.max_unpacked_bytes:
         said = f"The part {_short(member.filename)} unpacks to {member.file_size} bytes"
         raise _too_large(said, limits.max_unpacked_bytes)
     try:
         return archive.read(member)
     except _TORN as error:
-        raise Corrupt(f"The part {_short(member.filename)} is torn.", fix=_RESTORE) from error
+        raise Corrupt(f"The part {_short(member.filename)} is torn.", fix=RESTORE_FIX) from error
 
 
 def parse_xml(data: bytes, source: Source, *, part: str = "") -> Element:
@@ -191,7 +191,7 @@ def _parsing(part: str, source: Source) -> Iterator[None]:
     except (ElementTree.ParseError, LookupError, *_TORN) as error:
         what = f"The part {_short(part)}" if part else "The file"
         raise Corrupt(
-            f"{what} is torn, or not the XML it should be.", fix=_RESTORE, where=source.id
+            f"{what} is torn, or not the XML it should be.", fix=RESTORE_FIX, where=source.id
         ) from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,21 +17,20 @@ from mmrag.core.reading import Blob, Block
 from mmrag.core.types import Box, Locator, Page, Part, Scalar, Source
 from mmrag.corpus.readers.drawings.svg_words import is_drawing, read_drawing
 from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
+from mmrag.corpus.readers.sentences import few_of
 from mmrag.media.pictures import MEDIA_TYPES, open_picture
 
 NO_OCR = "no OCR is installed (pip install 'mmrag[ocr]'), or the recipe names none."
-MIN_SIDE_PX = 40
-MIN_AREA_PX = 6000
+_MIN_SIDE_PX, _MIN_AREA_PX = 40, 6000
 """Smaller pictures are icons, bullets and rules: 6000 is 100 x 60."""
 
 _NEIGHBOUR_CHARS = 300
 _CAPTION = re.compile(
     r"\s*(?:fig(?:ure|\.|\b)|abb(?:ildung|\.)|bild|image|photo|plate|diagram|图|図)\s*\.?\s*[\dIVX]", re.I
 )
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
+_ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 _TEMPLATE = re.compile(r"\{[{%]")
 """What Jinja and Django put in at the time of building stands for no file."""
-_LISTED = 5
 _SAME_ROW = 0.6
 _DRAWING = "image/svg+xml"
 _ANY_FORMAT = ["svg", "png", "jpg", "jpeg", "gif", "webp"]
@@ -46,6 +44,11 @@ def is_caption(text: str) -> bool:
 def worth_keeping(alt: str) -> bool:
     """Whether the alt text of a picture that is not there says something: badges and icons do not."""
     return len(alt.split()) >= 3
+
+
+def is_elsewhere(link: str) -> bool:
+    """Whether a link leads out of the corpus: it names a scheme or a host."""
+    return _ELSEWHERE.match(link) is not None
 
 
 def no_ocr(count: int) -> str:
@@ -139,6 +142,57 @@ def _page(block: Block) -> int:
 
 
 @dataclass(slots=True)
+class PaintedPictures:
+    """The pictures of one document that are made of pixels: each is kept once, and its words are read once.
+
+    `unheard` gets the name of each picture whose words the OCR engine could not read.
+    """
+
+    context: ReadContext
+    unheard: Callable[[str], None]
+    blobs: dict[str, Blob]
+    _lines: dict[str, tuple[OcrLine, ...]] = field(default_factory=dict)
+
+    def figure(
+        self, data: bytes, locator: Locator, *, name: str, alt: str = "", caption: str = ""
+    ) -> Block | None:
+        """Return the figure of an encoded picture, None for an icon.
+
+        Args:
+            data: The picture.
+            locator: Where it stands; with a box on a page, its own words get their places on that page.
+            name: What it is called in errors.
+            alt: The alternative text.
+            caption: What stands under it.
+
+        Raises:
+            SourceError: It is broken or too large, or no picture.
+        """
+        with open_picture(data, max_pixels=self.context.limits.max_pixels, name=name) as picture:
+            width, height = picture.size
+            media_type = MEDIA_TYPES[picture.format or "PNG"]
+        if _is_icon(width, height):
+            return None
+        digest = digest_bytes(data)
+        self.blobs.setdefault(digest, Blob(digest, data, media_type))
+        page, box = (locator.number, locator.box) if isinstance(locator, Page) else (1, None)
+        said = Part("text", text=caption, role="caption") if caption else None
+        ocr = ocr_part(self._read(digest, data, name), page=page, within=box)
+        return figure_block(digest, locator, alt=alt, caption=said, ocr=ocr)
+
+    def _read(self, digest: str, data: bytes, name: str) -> tuple[OcrLine, ...]:
+        if self.context.ocr is None:
+            return ()
+        if digest not in self._lines:
+            try:
+                self._lines[digest] = self.context.ocr.read(data)
+            except SourceError:
+                self._lines[digest] = ()
+                self.unheard(name)
+        return self._lines[digest]
+
+
+@dataclass(slots=True)
 class PictureShelf:
     """The pictures that one document refers to or holds, and what became of them.
 
@@ -156,7 +210,10 @@ class PictureShelf:
     outside: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     cut_tables: int = 0
-    _ocr: dict[str, Part | None] = field(default_factory=dict)
+    _painted: PaintedPictures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._painted = PaintedPictures(self.context, self.unread.append, self.blobs)
 
     def figure(
         self, link: str, locator: Locator, *, alt: str = "", caption: str = "", in_vault: bool = False
@@ -185,16 +242,10 @@ class PictureShelf:
         try:
             if is_drawing(data):
                 return self._drawing(data, locator, name, alt, caption)
-            picture = open_picture(data, max_pixels=self.context.limits.max_pixels, name=name)
+            return self._painted.figure(data, locator, name=name, alt=alt, caption=caption)
         except SourceError:
             self.unread.append(name)
             return None
-        if min(picture.size) < MIN_SIDE_PX or picture.width * picture.height < MIN_AREA_PX:
-            return None
-        digest = digest_bytes(data)
-        self.blobs.setdefault(digest, Blob(digest, data, MEDIA_TYPES[picture.format or "PNG"]))
-        words = Part("text", text=caption, role="caption") if caption else None
-        return figure_block(digest, locator, alt=alt, caption=words, ocr=self._words(digest, data, name))
 
     def problems(self) -> tuple[str, ...]:
         """Return what was left out, a sentence a kind."""
@@ -208,8 +259,7 @@ class PictureShelf:
             if len(unique) == 1:
                 said.append(f"The picture {unique[0]} {one}.")
             elif unique:
-                more = ", ..." if len(unique) > _LISTED else ""
-                said.append(f"{len(unique)} pictures {many}: {', '.join(unique[:_LISTED])}{more}.")
+                said.append(f"{len(unique)} pictures {many}: {few_of(unique)}.")
         if self.cut_tables:
             tables = "a table" if self.cut_tables == 1 else f"{self.cut_tables} tables"
             said.append(
@@ -222,7 +272,7 @@ class PictureShelf:
 
     def _drawing(self, data: bytes, locator: Locator, name: str, alt: str, caption: str) -> Block | None:
         drawing = read_drawing(data, name=name)
-        if drawing.size and (min(drawing.size) < MIN_SIDE_PX or math.prod(drawing.size) < MIN_AREA_PX):
+        if drawing.size and _is_icon(*drawing.size):
             return None
         # Most drawings without words are logos and parts of the page's frame.
         if drawing.words is None and not caption and not worth_keeping(alt):
@@ -233,17 +283,6 @@ class PictureShelf:
         words = Part("text", text=said, role="caption") if said else None
         return figure_block(digest, locator, alt=alt, caption=words, ocr=drawing.words)
 
-    def _words(self, digest: str, data: bytes, name: str) -> Part | None:
-        if self.context.ocr is None:
-            return None
-        if digest not in self._ocr:
-            try:
-                self._ocr[digest] = ocr_part(self.context.ocr.read(data))
-            except SourceError:
-                self._ocr[digest] = None
-                self.unread.append(name)
-        return self._ocr[digest]
-
     def _load(self, link: str, *, in_vault: bool) -> bytes | None:
         if link[:5].lower() == "data:":
             return _data_uri(link)
@@ -251,7 +290,7 @@ class PictureShelf:
             return None
         if self.inside is not None and (data := self.inside(link)) is not None:
             return data or None
-        if not link or _SCHEME.match(link):
+        if not link or is_elsewhere(link):
             return None
         name = unquote(re.split(r"[?#]", link, maxsplit=1)[0]).replace("\\", "/")
         path = self._find(name, in_vault=in_vault)
@@ -288,6 +327,10 @@ class PictureShelf:
         if found is None:
             self.missing.append(_short(name))
         return found
+
+
+def _is_icon(width: float, height: float) -> bool:
+    return min(width, height) < _MIN_SIDE_PX or width * height < _MIN_AREA_PX
 
 
 def _data_uri(link: str) -> bytes | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmrag.core.fields import PLACE
 from mmrag.core.reading import Block, BlockKind
-from mmrag.core.types import Part, Place, Scalar, Span
+from mmrag.core.types import Locator, Part, Place, Scalar, Span
 from mmrag.corpus.readers.figures import is_caption
 from mmrag.corpus.readers.lines import CELL_SEPARATOR
 from mmrag.corpus.readers.tables.rows import clean_cell
@@ -91,6 +91,15 @@ def placed(blocks: Sequence[Block]) -> list[Block]:
         found.append(replace(block, locator=Span(start, end), parts=tuple(parts), metadata=metadata))
         at = end + 2
     return found
+
+
+def put_at(block: Block, where: Locator) -> Block:
+    """Return a block at a place that all of its words get, but for those that have their own."""
+    parts = tuple(
+        replace(part, places=(Place(0, len(part.text), where),)) if part.text and not part.places else part
+        for part in block.parts
+    )
+    return replace(block, locator=where, parts=parts)
 
 
 def _has_caption(block: Block) -> bool:

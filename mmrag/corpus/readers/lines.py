@@ -11,6 +11,8 @@ from mmrag.corpus.stretch import Stretch
 
 CELL_SEPARATOR = " | "
 """Stands between the cells of a table's row."""
+LONG_CELL_CHARS = 600
+"""A longer text in a cell is prose: it is cut at sentences, and a table of many such only arranges a page."""
 
 _LINE_END = re.compile(r"\r\n?|\n")
 

@@ -325,8 +325,9 @@ def test_hostile_content_is_corrupt(tmp_path: Path, name: str) -> None:
             read(path)
         assert caught.value.where == name
     if name == "a.odt":
-        with pytest.raises(Corrupt, match="nest deeper"):
+        with pytest.raises(Corrupt, match="nest deeper") as caught:
             read(write(path, deep))
+        assert caught.value.where == name
 
 
 def test_another_kind_of_document_gets_its_suffix_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pptx
 import pytest
+from PIL import Image
 from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.presentation import Presentation
@@ -194,6 +195,18 @@ def test_pictures_have_alt_text_and_words_with_places_on_the_slide(tmp_path: Pat
     assert figure.locator == Page(1, Box(0.2, 0.2, 0.6, 0.6))
     assert figure.parts[2].places[0].locator == Page(1, Box(0.2, 0.4, 0.4, 0.6))
     assert reading.pages == (PageCoverage(1, False, True, 1),)
+
+
+def test_pictures_whose_words_cannot_be_read_are_counted_and_shown(tmp_path: Path) -> None:
+    deck = pptx.Presentation()
+    with Image.open(io.BytesIO(PICTURE)) as picture:
+        picture.save(tmp_path / "a.gif")
+    for _ in range(2):
+        add(deck).shapes.add_picture(str(tmp_path / "a.gif"), Inches(1), Inches(1))
+    reading = read(saved(deck, tmp_path / "a.pptx"))
+    assert [block.kind for block in reading.blocks] == ["heading", "figure"] * 2
+    assert len(reading.blobs) == 1
+    assert reading.problems == ("1 picture could not be read: 1 failed OCR.",)
 
 
 def test_notes_hidden_slides_and_footers_are_kept(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,12 +15,12 @@ from mmrag.core.reading import About, Block, Format, Reading
 from mmrag.core.types import Source
 from mmrag.corpus.readers.archive import open_archive, read_member
 from mmrag.corpus.readers.book.package import Package, member_of, read_package
-from mmrag.corpus.readers.figures import PictureShelf, with_neighbours
+from mmrag.corpus.readers.figures import PictureShelf, is_elsewhere, with_neighbours
 from mmrag.corpus.readers.flow import placed, text_block
+from mmrag.corpus.readers.sentences import few_of
 from mmrag.corpus.readers.web.html import as_html, decode_html, page_blocks, without_spans
 from mmrag.corpus.readers.web.html_tree import parse_page
 
-_ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 _MAX_PLACE_CHARS = 60
 _LISTED = 3
 
@@ -107,8 +106,7 @@ class _Walk:
             if len(names) == 1:
                 yield f"The chapter {names[0]} is {what}."
             elif names:
-                more = ", ..." if len(names) > _LISTED else ""
-                yield f"{len(names)} chapters are {what}: {', '.join(names[:_LISTED])}{more}."
+                yield f"{len(names)} chapters are {what}: {few_of(names, _LISTED)}."
         if self._left:
             limits = self.shelf.context.limits
             what = f"{limits.max_text_bytes} bytes" if self._too_long else f"{limits.max_pages} chapters"
@@ -128,7 +126,7 @@ class _Walk:
 
     def _picture(self, chapter: str, link: str) -> bytes | None:
         """Return the picture of a link; b'' if there is none, as none of it lies beside the book."""
-        if not link or _ELSEWHERE.match(link):
+        if not link or is_elsewhere(link):
             return b""
         name = member_of(chapter, link)
         if name not in self._names:

@@ -18,8 +18,8 @@ from mmrag.corpus.readers.figures import PictureShelf, with_neighbours
 from mmrag.corpus.readers.flow import placed
 from mmrag.corpus.readers.mail.parts import Envelope, Leftovers, open_mail
 from mmrag.corpus.readers.mail.text import mail_blocks
+from mmrag.corpus.readers.sentences import few_of
 
-_LISTED = 5
 _CHUNK_BYTES = 1 << 16
 _STAMP = re.compile(rb"From .*\d\d?:\d\d.*\b\d{4}\b")
 _MAX_STAMP_BYTES = 200
@@ -178,9 +178,8 @@ def _problems(left: Leftovers) -> Iterator[str]:
     if len(names) == 1:
         yield f"The attachment {names[0]} was not read: save it beside the mail."
     elif names:
-        more = ", ..." if len(names) > _LISTED else ""
-        listed = ", ".join(names[:_LISTED])
-        yield f"{len(left.attachments)} attachments were not read: {listed}{more}: save them beside the mail."
+        count = len(left.attachments)
+        yield f"{count} attachments were not read: {few_of(names)}: save them beside the mail."
     for what, count in left.kinds.items():
         times = f" ({count} times)" if count > 1 else ""
         yield f"Not all was read, because {what}{times}."

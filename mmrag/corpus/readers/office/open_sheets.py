@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from xml.etree.ElementTree import Element
 
 from mmrag.core.reading import Block
-from mmrag.core.types import Cells, Place
+from mmrag.core.types import Cells
 from mmrag.corpus.readers.archive import walk_xml
 from mmrag.corpus.readers.figures import with_neighbours
+from mmrag.corpus.readers.flow import put_at
 from mmrag.corpus.readers.office.open_text import DRAW, OFFICE, TABLE, TEXT, OpenStory, OpenWalk
 from mmrag.corpus.readers.office.package import local, number
 from mmrag.corpus.readers.office.sheet_cells import Area, Budget, Grid, fill_down
@@ -126,12 +127,7 @@ def _at(block: Block, row: int, lead: str = "") -> Block:
 
 def _on_sheet(block: Block, sheet: str) -> Block:
     row = block.locator.first if isinstance(block.locator, Cells) else 1
-    where = Cells(sheet, row, row)
-    parts = tuple(
-        replace(part, places=(Place(0, len(part.text), where),)) if part.text and not part.places else part
-        for part in block.parts
-    )
-    return replace(block, locator=where, parts=parts)
+    return put_at(block, Cells(sheet, row, row))
 
 
 def _text(cell: Element) -> str:

@@ -288,10 +288,9 @@ class OpenWalk:
                 self._story.left_out[f"embedded {local(child.tag)}"] += 1
 
     def _image(self, image: Element, alt: str) -> Iterator[Block]:
-        story = self._story
         link = image.get(HREF, "").removeprefix("./")
         part = None if not link or ":" in link or link.startswith("..") else link
-        yield from story.pictures.blocks(story.package, part, self._locator, alt=alt)
+        yield from self._story.pictures.blocks(part, self._locator, alt=alt)
 
     def _object(self, element: Element, alt: str) -> Iterator[Block]:
         """Read a document in the document: a chart, an equation, a sheet."""

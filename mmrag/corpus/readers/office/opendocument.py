@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from mmrag.core.errors import Corrupt, Empty, Encrypted
+from mmrag.core.errors import Empty, Encrypted
 from mmrag.core.fields import PLACE
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import About, Block, Format, PageCoverage, Reading
-from mmrag.core.types import Box, Page, Place, Scalar, Source
-from mmrag.corpus.readers.archive import open_archive, wrong_container
+from mmrag.core.types import Box, Page, Scalar, Source
+from mmrag.corpus.readers.archive import wrong_container
 from mmrag.corpus.readers.figures import with_neighbours
-from mmrag.corpus.readers.flow import placed, text_block, with_captions
+from mmrag.corpus.readers.flow import placed, put_at, text_block, with_captions
 from mmrag.corpus.readers.office.open_sheets import open_sheets
 from mmrag.corpus.readers.office.open_text import (
     DRAW,
@@ -27,11 +27,12 @@ from mmrag.corpus.readers.office.open_text import (
     OpenStory,
     OpenWalk,
 )
-from mmrag.corpus.readers.office.package import Package, plain_title
-from mmrag.corpus.readers.office.pictures import OfficePictures, counted
+from mmrag.corpus.readers.office.package import Package, open_package, plain_title
+from mmrag.corpus.readers.office.pictures import OfficePictures, coverage_of
 from mmrag.corpus.readers.office.sheet import heading_of, not_repeated, rows_left_out
 from mmrag.corpus.readers.office.sheet_cells import Budget
 from mmrag.corpus.readers.office.slide_shapes import Shape, in_order
+from mmrag.corpus.readers.sentences import counted
 
 _TYPE = "application/vnd.oasis.opendocument."
 _META = "{urn:oasis:names:tc:opendocument:xmlns:meta:1.0}"
@@ -70,16 +71,8 @@ class OpenDocumentReader:
             Empty: It holds no words and no pictures.
             TooLarge: It exceeds a limit.
         """
-        with open_archive(path, source, context.limits) as archive:
-            package = Package(archive, source, context.limits)
-            try:
-                reading = _read(package, context)
-            except RecursionError as error:
-                raise Corrupt(
-                    "Its parts nest deeper than any program writes them.",
-                    fix="Restore it from its source, or leave it out with a line in .mmragignore.",
-                    where=source.id,
-                ) from error
+        with open_package(path, source, context.limits) as package:
+            reading = _read(package, context)
         if not reading.blocks and not reading.problems:
             raise Empty(
                 "The document holds no words.", fix="Nothing to do, or restore its content.", where=source.id
@@ -99,7 +92,7 @@ def _read(package: Package, context: ReadContext) -> Reading:
             "The document needs a password.",
             fix="Open it in the program that wrote it, and save a copy without the password.",
         )
-    story = OpenStory(package, OfficePictures(context))
+    story = OpenStory(package, OfficePictures(package, context))
     styles = package.optional("styles.xml") if "styles.xml" in names else None
     story.learn(styles)
     reading = {"text": _read_text, "presentation": _read_slides, "spreadsheet": _read_sheets}[kind](
@@ -147,7 +140,7 @@ def _read_sheets(story: OpenStory, styles: Element | None, context: ReadContext)
         if sheet.unfilled_at:
             problems.append(not_repeated(sheet.unfilled_at, sheet.name))
         if sheet.blocks or sheet.cut_at:
-            coverage.append(_coverage(at, sheet.blocks))
+            coverage.append(coverage_of(at, sheet.blocks))
         context.progress(at, at)
     return Reading(tuple(blocks), pages=tuple(coverage), problems=tuple(problems))
 
@@ -173,10 +166,10 @@ def _read_slides(story: OpenStory, styles: Element | None, context: ReadContext)
         is_hidden = slide.get(f"{DRAW}style-name", "") in hidden
         place = f"slide {at} (hidden)" if is_hidden else f"slide {at}"
         made = list(_slide(slide, at, story, size))
-        coverage.append(_coverage(at, made))
+        coverage.append(coverage_of(at, made))
         title = title or next((b.text for b in made if b.kind == "heading"), "")
         if not any(block.kind == "heading" for block in made):
-            made.insert(0, _located(text_block("heading", f"Slide {at}", level=1), Page(at)))
+            made.insert(0, put_at(text_block("heading", f"Slide {at}", level=1), Page(at)))
         blocks += [replace(block, metadata={PLACE: place, **block.metadata}) for block in made]
         context.progress(at, len(slides))
     return Reading(
@@ -197,27 +190,13 @@ def _slide(slide: Element, at: int, story: OpenStory, size: tuple[float, float])
         where = Page(at, shape.box)
         for block in OpenWalk(story, where).run([shape.element]):
             if shape.is_title and block.kind in ("paragraph", "heading"):
-                yield _located(text_block("heading", " ".join(block.text.split()), level=1), where)
+                yield put_at(text_block("heading", " ".join(block.text.split()), level=1), where)
             else:
-                yield _located(block, where)
+                yield put_at(block, where)
     for notes in slide.iterfind(f"{PRESENTATION}notes"):
         said = [b.text for b in OpenWalk(story, Page(at)).run(notes) if b.kind != "figure"]
         if any(said):
-            yield _located(text_block("paragraph", "Notes: " + "\n".join(said)), Page(at))
-
-
-def _located(block: Block, where: Page) -> Block:
-    parts = tuple(
-        replace(part, places=(Place(0, len(part.text), where),)) if part.text and not part.places else part
-        for part in block.parts
-    )
-    return replace(block, locator=where, parts=parts)
-
-
-def _coverage(at: int, blocks: list[Block]) -> PageCoverage:
-    figures = [block for block in blocks if block.kind == "figure"]
-    read = any(part.role == "ocr" for block in figures for part in block.parts)
-    return PageCoverage(at, len(blocks) > len(figures), read, len(figures))
+            yield put_at(text_block("paragraph", "Notes: " + "\n".join(said)), Page(at))
 
 
 def _page_size(styles: Element | None) -> tuple[float, float]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile, ZipInfo
@@ -13,7 +16,7 @@ from zipfile import ZipFile, ZipInfo
 from mmrag.core.errors import Corrupt, TooLarge
 from mmrag.core.protocols import ReadLimits
 from mmrag.core.types import Scalar, Source
-from mmrag.corpus.readers.archive import parse_xml, read_member, wrong_container
+from mmrag.corpus.readers.archive import RESTORE_FIX, open_archive, parse_xml, read_member, wrong_container
 
 _OFFICE = "http://schemas.openxmlformats.org/"
 W = f"{{{_OFFICE}wordprocessingml/2006/main}}"
@@ -159,6 +162,23 @@ class Package:
             "created": _date(root.findtext(f"{_TERMS}created")),
         }
         return plain_title(root.findtext(f"{_DUBLIN}title")), {k: v for k, v in said.items() if v}
+
+
+@contextmanager
+def open_package(path: Path, source: Source, limits: ReadLimits) -> Iterator[Package]:
+    """Open an Office file; errors that pass through get its name.
+
+    Raises:
+        Corrupt: It is torn, or its parts nest so deeply that reading them runs out of stack.
+        Encrypted: It needs a password.
+        TooLarge: It exceeds a limit.
+    """
+    with open_archive(path, source, limits) as archive:
+        try:
+            yield Package(archive, source, limits)
+        except RecursionError as error:
+            said = "Its parts nest deeper than any program writes them."
+            raise Corrupt(said, fix=RESTORE_FIX) from error
 
 
 def plain_title(title: str | None) -> str:

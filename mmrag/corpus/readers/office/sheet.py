@@ -12,10 +12,9 @@ from mmrag.core.errors import Empty, SourceError
 from mmrag.core.protocols import ReadContext, ReadLimits
 from mmrag.core.reading import About, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Cells, Part, Place, Source
-from mmrag.corpus.readers.archive import open_archive
 from mmrag.corpus.readers.figures import with_neighbours
-from mmrag.corpus.readers.office.package import Package, R, X, is_on, number
-from mmrag.corpus.readers.office.pictures import OfficePictures, counted
+from mmrag.corpus.readers.office.package import Package, R, X, is_on, number, open_package
+from mmrag.corpus.readers.office.pictures import OfficePictures, coverage_of
 from mmrag.corpus.readers.office.sheet_cells import (
     MAX_SHEET_ROWS,
     Budget,
@@ -26,6 +25,7 @@ from mmrag.corpus.readers.office.sheet_cells import (
 )
 from mmrag.corpus.readers.office.sheet_drawings import SheetDrawings
 from mmrag.corpus.readers.office.sheet_tables import Region, sheet_blocks
+from mmrag.corpus.readers.sentences import counted
 
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -54,8 +54,8 @@ class SheetReader:
             Empty: Its cells are empty.
             TooLarge: It exceeds a limit.
         """
-        with open_archive(path, source, context.limits) as archive:
-            return _Workbook(Package(archive, source, context.limits), context).read()
+        with open_package(path, source, context.limits) as package:
+            return _Workbook(package, context).read()
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class _Workbook:
     _uncalculated: int = 0
 
     def __post_init__(self) -> None:
-        self.pictures = OfficePictures(self.context)
+        self.pictures = OfficePictures(self.package, self.context)
 
     def read(self) -> Reading:
         name, root = self.package.main(f"{X}workbook", "a workbook")
@@ -96,9 +96,7 @@ class _Workbook:
             made = list(self._sheet(name, entry, formats, budget, report))
             if made or len(self.problems) > known:
                 # A sheet that nobody filled is no page that gave nothing.
-                figures = [b for b in made if b.kind == "figure"]
-                read = any(p.role == "ocr" for b in figures for p in b.parts)
-                coverage.append(PageCoverage(at, len(made) > len(figures), read, len(figures)))
+                coverage.append(coverage_of(at, made))
             if made:
                 is_hidden = entry.get("state", "visible") != "visible"
                 blocks += [heading_of(_title(entry), is_hidden=is_hidden), *with_neighbours(made)]

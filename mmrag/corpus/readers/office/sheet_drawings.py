@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from mmrag.core.errors import SourceError
 from mmrag.core.reading import Block
-from mmrag.core.types import Cells, Place
-from mmrag.corpus.readers.flow import text_block
+from mmrag.core.types import Cells
+from mmrag.corpus.readers.flow import put_at, text_block
 from mmrag.corpus.readers.office.charts import chart_blocks, diagram_lines
 from mmrag.corpus.readers.office.package import DGM, MC, A, Package, R, X, alt_of, local, number
 from mmrag.corpus.readers.office.pictures import OfficePictures
@@ -40,7 +40,7 @@ class SheetDrawings:
             where = _rows(anchor, self.sheet)
             try:
                 for block in self._shown(anchor, part, where):
-                    yield _placed(block, where)
+                    yield put_at(block, where)
             except (SourceError, RecursionError) as error:
                 reason = error.message if isinstance(error, SourceError) else "nested too deeply"
                 self.left_out[reason] += 1
@@ -65,7 +65,7 @@ class SheetDrawings:
                 if words and area is not None:
                     by = f" by {author}" if author and not author.startswith("tc=") else ""
                     block = text_block("paragraph", f"Comment on {cell}{by}: {words}")
-                    yield _placed(block, Cells(self.sheet, area.first_row, area.first_row))
+                    yield put_at(block, Cells(self.sheet, area.first_row, area.first_row))
 
     def _shown(self, element: Element, part: str, where: Cells, alt: str = "") -> Iterator[Block]:
         for child in element:
@@ -74,7 +74,7 @@ class SheetDrawings:
                 alt = alt_of(next((e for e in child if local(e.tag) == "cNvPr"), None))
             elif tag == f"{A}blip":
                 picture = self.package.target(part, child.get(f"{R}embed"))
-                yield from self.pictures.blocks(self.package, picture, where, alt=alt)
+                yield from self.pictures.blocks(picture, where, alt=alt)
             elif name == "txBody":
                 if lines := text_lines(child):
                     yield text_block("paragraph", "\n".join(line for _, line in lines))
@@ -101,11 +101,3 @@ def _rows(anchor: Element, sheet: str) -> Cells:
             found[local(corner.tag)] = int((row.text or "0").strip()) + 1
     first = found.get("from", 1)
     return Cells(sheet, first, max(found.get("to", first), first))
-
-
-def _placed(block: Block, where: Cells) -> Block:
-    parts = tuple(
-        replace(part, places=(Place(0, len(part.text), where),)) if part.text and not part.places else part
-        for part in block.parts
-    )
-    return replace(block, locator=where, parts=parts)

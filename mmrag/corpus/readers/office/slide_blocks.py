@@ -71,7 +71,7 @@ class SlideBlocks:
 
     def _picture(self, shape: Shape, blip: Element | None) -> Iterator[Block]:
         part = self.package.target(self.part, None if blip is None else blip.get(f"{R}embed"))
-        yield from self.pictures.blocks(self.package, part, Page(self.slide, shape.box), alt=shape.alt)
+        yield from self.pictures.blocks(part, Page(self.slide, shape.box), alt=shape.alt)
 
     def _frame(self, shape: Shape) -> Iterator[Block]:
         """Read what another program put into the slide: a table, a chart, a diagram, a file."""

@@ -12,17 +12,17 @@ from mmrag.core.fields import PLACE
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import About, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Page, Source
-from mmrag.corpus.readers.archive import open_archive
 from mmrag.corpus.readers.figures import with_neighbours
 from mmrag.corpus.readers.flow import text_block
-from mmrag.corpus.readers.office.package import P, Package, R, is_on, local, number
-from mmrag.corpus.readers.office.pictures import OfficePictures, counted
+from mmrag.corpus.readers.office.package import P, Package, R, is_on, local, number, open_package
+from mmrag.corpus.readers.office.pictures import OfficePictures, coverage_of
 from mmrag.corpus.readers.office.slide_blocks import SlideBlocks, text_lines
 from mmrag.corpus.readers.office.slide_shapes import Layout, shapes_of
+from mmrag.corpus.readers.sentences import counted
 
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 _SUFFIXES = (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm")
-_USUAL_SIZE = (12_192_000, 6_858_000)
+_USUAL_WIDTH, _USUAL_HEIGHT = 12_192_000, 6_858_000
 
 
 class SlidesReader:
@@ -30,14 +30,7 @@ class SlidesReader:
 
     name = "slides"
     version = 1
-    formats = (
-        Format(
-            _MEDIA_TYPE,
-            "a presentation",
-            (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"),
-            rb"PK\x03\x04",
-        ),
-    )
+    formats = (Format(_MEDIA_TYPE, "a presentation", _SUFFIXES, rb"PK\x03\x04"),)
     about = (
         About(
             "PowerPoint (.pptx, .pptm, .ppsx)",
@@ -56,8 +49,8 @@ class SlidesReader:
             Empty: It has no slides, or nothing on them.
             TooLarge: It exceeds a limit.
         """
-        with open_archive(path, source, context.limits) as archive:
-            return _Deck(Package(archive, source, context.limits), context).read()
+        with open_package(path, source, context.limits) as package:
+            return _Deck(package, context).read()
 
 
 @dataclass(slots=True)
@@ -69,17 +62,17 @@ class _Deck:
     _layouts: dict[str, Layout] = field(default_factory=dict)
     _footers: set[str] = field(default_factory=set)
     _authors: dict[str, str] = field(default_factory=dict)
-    _size: tuple[int, int] = _USUAL_SIZE
+    _width: int = _USUAL_WIDTH
+    _height: int = _USUAL_HEIGHT
 
     def __post_init__(self) -> None:
-        self.pictures = OfficePictures(self.context)
+        self.pictures = OfficePictures(self.package, self.context)
 
     def read(self) -> Reading:
         name, root = self.package.main(f"{P}presentation", "a presentation")
         size = root.find(f"{P}sldSz")
-        self._size = tuple(  # type: ignore[assignment]
-            max(number(size, key, usual), 1) for key, usual in zip(("cx", "cy"), _USUAL_SIZE, strict=True)
-        )
+        self._width = max(number(size, "cx", _USUAL_WIDTH), 1)
+        self._height = max(number(size, "cy", _USUAL_HEIGHT), 1)
         self._authors = self._named(name)
         slides = [
             self.package.target(name, entry.get(f"{R}id")) for entry in root.iterfind(f"{P}sldIdLst/{P}sldId")
@@ -97,10 +90,7 @@ class _Deck:
             except RecursionError:
                 self.left_out["slide nested too deeply"] += 1
                 made = []
-            words = any(b.kind != "figure" and b.metadata.get("is_made_up") is None for b in made)
-            figures = [b for b in made if b.kind == "figure"]
-            read = any(p.role == "ocr" for b in figures for p in b.parts)
-            coverage.append(PageCoverage(at, words, read, len(figures)))
+            coverage.append(coverage_of(at, [b for b in made if "is_made_up" not in b.metadata]))
             if not own_title and made and "is_made_up" not in made[0].metadata:
                 own_title = next((b.text for b in made if b.kind == "heading"), "")
             blocks.extend(_plain(block) for block in made)
@@ -149,7 +139,7 @@ class _Deck:
     def _layout(self, slide: str) -> Layout:
         name = next(iter(self.package.related(slide, "slideLayout")), "")
         if name not in self._layouts:
-            layout = Layout(*self._size)
+            layout = Layout(self._width, self._height)
             layout.learn(self.package.optional(name or None))
             for master in self.package.related(name, "slideMaster") if name else ():
                 layout.learn(self.package.optional(master))

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from mmrag.core.errors import Corrupt, Empty
+from mmrag.core.errors import Empty
 from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import About, Block, Format, Reading
 from mmrag.core.types import Source
-from mmrag.corpus.readers.archive import open_archive
 from mmrag.corpus.readers.figures import with_neighbours
 from mmrag.corpus.readers.flow import placed, with_captions
-from mmrag.corpus.readers.office.package import Package, W
-from mmrag.corpus.readers.office.pictures import OfficePictures, counted
+from mmrag.corpus.readers.office.package import Package, W, open_package
+from mmrag.corpus.readers.office.pictures import OfficePictures
 from mmrag.corpus.readers.office.word_blocks import BodyWalk, Story
 from mmrag.corpus.readers.office.word_styles import Numbering, Styles
+from mmrag.corpus.readers.sentences import counted
 
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
@@ -51,21 +51,13 @@ class WordReader:
             Empty: It holds no words and no pictures.
             TooLarge: It exceeds a limit.
         """
-        with open_archive(path, source, context.limits) as archive:
-            package = Package(archive, source, context.limits)
-            try:
-                return _read(package, context)
-            except RecursionError as error:
-                raise Corrupt(
-                    "Its parts nest deeper than any program writes them.",
-                    fix="Restore it from its source, or leave it out with a line in .mmragignore.",
-                    where=source.id,
-                ) from error
+        with open_package(path, source, context.limits) as package:
+            return _read(package, context)
 
 
 def _read(package: Package, context: ReadContext) -> Reading:
     name, document = package.main(f"{W}document", "a Word document")
-    story = _story(package, name, OfficePictures(context))
+    story = _story(package, name, OfficePictures(package, context))
     walk = BodyWalk(story, name)
     blocks = _frames(story, name, "header")
     for body in document.findall(f"{W}body"):

@@ -11,6 +11,7 @@ from mmrag.core.errors import SourceError
 from mmrag.core.reading import Block
 from mmrag.core.types import Part
 from mmrag.corpus.readers.flow import NOWHERE, caption_block, table_block, text_block
+from mmrag.corpus.readers.lines import LONG_CELL_CHARS
 from mmrag.corpus.readers.office.charts import chart_blocks, diagram_lines
 from mmrag.corpus.readers.office.package import MC, M, Package, W, is_on, number
 from mmrag.corpus.readers.office.pictures import OfficePictures
@@ -21,7 +22,6 @@ _WRAPPERS = frozenset(
     f"{W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "txbxContent")
 )
 _REPORT_EVERY = 200
-_LONG_CELL_CHARS = 600
 _MAX_SPAN = 63
 """Word's own limit of columns."""
 
@@ -60,7 +60,7 @@ class _Cell:
     @property
     def is_prose(self) -> bool:
         has_heading = any(b.kind == "heading" for b in self.blocks)
-        return (has_heading and len(self.blocks) > 1) or len(self.text) > _LONG_CELL_CHARS
+        return (has_heading and len(self.blocks) > 1) or len(self.text) > LONG_CELL_CHARS
 
 
 class BodyWalk:
@@ -167,7 +167,7 @@ class BodyWalk:
                 yield text_block("paragraph", " ".join(anchored.reference.split()))
             elif anchored.kind == "picture":
                 part = story.package.target(self._part, anchored.reference)
-                yield from story.pictures.blocks(story.package, part, NOWHERE, alt=anchored.alt)
+                yield from story.pictures.blocks(part, NOWHERE, alt=anchored.alt)
             elif anchored.kind == "object":
                 story.left_out[f"embedded object ({anchored.reference})"] += 1
             else:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby, pairwise
 
+from mmrag.corpus.readers.lines import LONG_CELL_CHARS
 from mmrag.corpus.readers.pdf.grid import Grid, GridMap
 from mmrag.corpus.readers.pdf.layout import Segment, rows
 from mmrag.corpus.readers.pdf.objects import Rect
@@ -15,7 +16,6 @@ from mmrag.corpus.readers.pdf.text import TextLayer
 
 _MIN_FILLED, _WELL_FILLED, _MANY_CELLS = 0.2, 0.35, 12
 """A sparse grid of few texts is a diagram: its arrows and walls cross as well."""
-_LONG_CELL_CHARS = 600
 _FEW_CELLS = 4
 _MAX_BANDS = 4
 """A table with more rules than these has one below each row."""
@@ -73,7 +73,7 @@ def _is_table(grid: Grid, chars: Mapping[int, int]) -> bool:
     filled = len(chars) / len(grid.cells)
     if rich < 2 or columns < 2 or filled < (_MIN_FILLED if len(chars) >= _MANY_CELLS else _WELL_FILLED):
         return False
-    long = sum(length > _LONG_CELL_CHARS for length in chars.values())
+    long = sum(length > LONG_CELL_CHARS for length in chars.values())
     return not (3 * long > len(chars) or (long and len(chars) <= _FEW_CELLS))
 
 

@@ -13,7 +13,9 @@ from mmrag.corpus.readers.pdf.tables import Table
 from mmrag.corpus.stretch import Stretch, join, joined
 from mmrag.corpus.table_marks import CAPTION, FIRST_ROW, HEADER_ROWS, is_table_caption
 
-_CONTINUED = re.compile(r"\bcontinu(?:ed|ation)|\bcont['.’]?d?\b|\bfortsetzung|\bfortgesetzt|\bsuite\b", re.I)  # noqa: RUF001
+_CONTINUED = re.compile(
+    r"\bcontinu(?:ed|ation)|\bcont['.\u2019]?d?\b|\bfortsetzung|\bfortgesetzt|\bsuite\b", re.I
+)
 _MARGIN = 0.12
 _LOW, _HIGH = 0.55, 0.35
 """A table that goes on reaches into the lower part of its page, and begins in the upper part of the next."""

@@ -25,7 +25,7 @@ _TAG = re.compile(
 )
 _BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}|\{[yYpP]:[^{}]*\}")
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]」』]*$")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]」』]*$")  # noqa: RUF001 - marks of prose, no typos for those of code
 _MIN_PARAGRAPH_S, _MAX_PARAGRAPH_S = 30.0, 60.0
 _MAX_PARAGRAPH_CHARS = 1500
 _PAUSE_S = 8.0

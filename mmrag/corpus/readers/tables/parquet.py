@@ -16,6 +16,7 @@ from mmrag.core.protocols import ReadContext
 from mmrag.core.reading import Block, Reading
 from mmrag.core.types import Cells, Part, Place, Source
 from mmrag.corpus.readers.figures import PictureShelf
+from mmrag.corpus.readers.sentences import few_of
 from mmrag.corpus.readers.tables.rows import is_wide, line_blocks, record_block
 
 _BATCH_BYTES, _MAX_BATCH_ROWS = 16_000_000, 256
@@ -26,7 +27,6 @@ _NEIGHBOUR_CHARS = 600
 _PICTURE_SHARE = 0.5
 """Of `limits.max_output_bytes`; the rest is for words."""
 _VECTOR_LENGTH = 16
-_LISTED = 5
 _ENCRYPTED = b"PARE"
 _NO_FRACTION = re.compile(r"\.0+(?=$|[+Z-])")
 _PICTURE = re.compile(
@@ -180,8 +180,7 @@ class _Walk:
             why = f": their words exceed {self._limits.max_text_bytes} bytes" if too_long else ""
             yield f"Only the first {self._count} of {self._total} rows were read{why}."
         if left := [name for name, count in self._left_out.items() if count]:
-            more = ", ..." if len(left) > _LISTED else ""
-            yield f"Columns that were left out: {', '.join(left[:_LISTED])}{more}."
+            yield f"Columns that were left out: {few_of(left)}."
         if self._pictures_left:
             yield f"{self._pictures_left} pictures were left out: all of them together are too large."
 

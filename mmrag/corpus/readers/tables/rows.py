@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from mmrag.core.reading import Block
 from mmrag.core.types import Cells, Part, Scalar
-from mmrag.corpus.readers.lines import CELL_SEPARATOR, PlacedText
+from mmrag.corpus.readers.lines import CELL_SEPARATOR, LONG_CELL_CHARS, PlacedText
 from mmrag.corpus.stretch import Stretch, sentence_stretches
 from mmrag.corpus.table_marks import HEADER_ROWS
 
@@ -18,7 +18,6 @@ _ROWS_A_BLOCK = 100
 """The splitter looks at all of a block's rows for each of its rows: 1000 would take 10 times as long."""
 _WIDE_HEADER_CHARS, _WIDE_ROW_CHARS = 250, 600
 """A passage has about 200 tokens, 800 characters of prose; a header beyond half of it is not repeated."""
-_LONG_CELL_CHARS = 600
 _MAX_KEY_CHARS = 160
 
 
@@ -88,7 +87,7 @@ def _line(cells: Sequence[str]) -> str:
 def _value_lines(said: str, cell: str) -> Iterator[str]:
     """Yield a value's own lines; a long one ends at the end of a sentence, where a passage may end."""
     for line in filter(None, (" ".join(line.split()) for line in cell.splitlines())):
-        if len(line) <= _LONG_CELL_CHARS:
+        if len(line) <= LONG_CELL_CHARS:
             yield said + line
         else:
             sentences = sentence_stretches(Stretch(line, ())) or [Stretch(line, ())]

@@ -71,7 +71,7 @@ class HtmlReader:
         About(
             "HTML",
             "words, headings, tables, lists, code; local pictures, drawings with caption, alt text and words",
-            "navigation and scripts; pictures on the web",
+            "navigation, page frames and scripts; pictures on the web",
         ),
     )
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborNode
 
+from mmrag.corpus.readers.lines import LONG_CELL_CHARS
 from mmrag.corpus.readers.web.html_text import attribute, events, squeeze, text_of
 
 _MAX_SPAN = 50
 _FREE_CHARS, _REPEATED_SHARE = 10_000, 8
 """Characters repeated in one table, beside eightfold its own: 50 rows by 50 columns make 2500 of one."""
 _SEPARATOR_CHARS = 3
-_LONG_CELL_CHARS = 600
 _PROBED_CELLS = 200
 _STRUCTURE = "h1, h2, h3, h4, pre, ul, ol, dl, p + p, figure"
 
@@ -39,7 +39,7 @@ def is_layout(table: LexborNode) -> bool:
     if table.css_first("th") is not None:
         return False
     heavy = sum(cell.css_first(_STRUCTURE) is not None for cell in cells)
-    long = sum(len(cell.text()) > _LONG_CELL_CHARS for cell in cells)
+    long = sum(len(cell.text()) > LONG_CELL_CHARS for cell in cells)
     return 2 * heavy > len(cells) or 3 * long > len(cells)
 
 

@@ -269,7 +269,7 @@ class _Walk:
                 inline = self._inline(token)
                 pictures.extend(inline.pictures)
                 made.add("" if first else CELL_SEPARATOR)
-                made.add(" ".join(inline.text.part().text.split()), self._span(row))  # type: ignore[union-attr]
+                made.add(" ".join((inline.text.part().text or "").split()), self._span(row))
                 first = False
         span = self._span(tokens[0].map)
         part = made.part()
