@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from mmrag.core.protocols import Answerer, Embedder
-from mmrag.index.published import open_dense, open_lexical
+from mmrag.core.filters import parse
+from mmrag.core.protocols import Answerer, Embedder, Rows
+from mmrag.index.published import Opened, open_indexes
+from mmrag.lanes import join_lanes
 from mmrag.recipes import PipelineRecipe
-from mmrag.search import DenseLane, HybridRetriever, LexicalLane, main_languages
+from mmrag.search import HybridRetriever
 from mmrag.store import Store
+
+_FILTERS = 32
+"""So many filters are remembered: people and programs ask many questions under one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +24,31 @@ class State:
 
     generation: int
     root: str
+    indexes: Opened
     retriever: HybridRetriever
     answerer: Answerer
+    _allowed: dict[str, Rows] = field(default_factory=dict, repr=False)
+
+    @property
+    def compares_pictures(self) -> bool:
+        """Whether the pictures of a query can be found again."""
+        return bool(self.indexes.pictures)
+
+    def allowed(self, filter: str | None) -> Rows | None:
+        """Return the rows that a filter lets through, sorted; None for no filter.
+
+        Raises:
+            BadFilter, UnknownField: It cannot be parsed.
+        """
+        if filter is None:
+            return None
+        if (known := self._allowed.get(filter)) is not None:
+            return known
+        rows = self.indexes.columns.rows(parse(filter))
+        if len(self._allowed) >= _FILTERS:
+            self._allowed.clear()
+        self._allowed[filter] = rows
+        return rows
 
 
 class Current:
@@ -28,8 +57,8 @@ class Current:
     Threads share it: while one opens the new state, the others go on with the last one.
     """
 
-    def __init__(self, store: Store, recipe: PipelineRecipe, embedder: Embedder) -> None:
-        self._store, self._recipe, self._embedder = store, recipe, embedder
+    def __init__(self, folder: Path, store: Store, recipe: PipelineRecipe, embedder: Embedder) -> None:
+        self._folder, self._store, self._recipe, self._embedder = folder, store, recipe, embedder
         self._state: State | None = None
         self._lock = threading.Lock()
 
@@ -56,12 +85,9 @@ class Current:
             self._state = None
 
     def _open(self, generation: int) -> State:
-        index, search = self._recipe.index, self._recipe.search
-        lexical = open_lexical(self._store, index.lexical)
-        dense = open_dense(self._store, index.dense, self._embedder.dim)
-        spoken = main_languages(self._store.languages())
-        lanes = (LexicalLane(lexical), DenseLane(self._embedder, dense, corpus_languages=spoken))
-        retriever = HybridRetriever(lanes, search.fusion, self._store.items, depth=search.depth)
-        return State(
-            generation, self._store.root, retriever, self._recipe.answer.build(self._embedder, lexical)
-        )
+        recipe, store = self._recipe, self._store
+        opened = open_indexes(store, recipe.index.indexes(self._folder), self._embedder.dim)
+        joined = join_lanes(store, opened, self._embedder, recipe.search.fusion)
+        retriever = HybridRetriever(joined.lanes, joined.fusion, store.items, depth=recipe.search.depth)
+        answerer = recipe.answer.build(self._embedder, opened.lexical)
+        return State(generation, store.root, opened, retriever, answerer)

@@ -13,6 +13,7 @@ from typing import Literal
 from mmrag.core.errors import MmragError
 from mmrag.core.protocols import Embedder
 from mmrag.core.types import Query
+from mmrag.index.ann.devices import Pair, describe_pair
 from mmrag.recipes import load_pipeline
 
 Verdict = Literal["ok", "missing", "broken"]
@@ -24,7 +25,6 @@ _PACKAGES = (
 _OPTIONAL = (
     ("rapidocr", "ocr", "text in scans and pictures"),
     ("av", "media", "audio and video"),
-    ("faiss-cpu", "cpu", "FAISS indexes"),
 )
 
 
@@ -46,6 +46,7 @@ def diagnose(recipe: str = "default") -> Iterator[Finding]:
         yield _package(package, "pip install --force-reinstall mmrag", "broken")
     for package, extra, purpose in _OPTIONAL:
         yield _package(package, f"For {purpose}: pip install 'mmrag[{extra}]'", "missing")
+    yield _faiss(describe_pair())
     tesseract = shutil.which("tesseract")
     yield Finding(
         "tesseract",
@@ -61,6 +62,19 @@ def _package(name: str, fix: str, otherwise: Verdict) -> Finding:
         return Finding(name, "ok", version(name))
     except PackageNotFoundError:
         return Finding(name, otherwise, "not installed", fix)
+
+
+def _faiss(pair: Pair) -> Finding:
+    """Tell which FAISS is here, and the CUDA of torch beside it: two of them share one process."""
+    if len(pair.wheels) > 1:
+        fix = f"They share one module: pip uninstall {' '.join(pair.wheels)}, then install one."
+        return Finding("faiss", "broken", f"{' and '.join(pair.wheels)} are both installed", fix)
+    if pair.build is None:
+        return Finding("faiss", "missing", "not installed", "For FAISS indexes: pip install 'mmrag[cpu]'")
+    told = f"{pair.build.version}, {'CUDA' if pair.build.is_cuda else 'CPU only'}"
+    if pair.build.is_cuda:
+        told += f", {pair.build.gpus} GPUs seen"
+    return Finding("faiss", "ok", told if pair.torch is None else f"{told}; torch {pair.torch}")
 
 
 def _recipe(name: str) -> Iterator[Finding]:

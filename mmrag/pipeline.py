@@ -21,11 +21,10 @@ from mmrag.core.errors import (
     StoreError,
     did_you_mean,
 )
-from mmrag.core.filters import parse
-from mmrag.core.protocols import Embedder, Ocr, Rows
+from mmrag.core.protocols import Embedder, Ocr
 from mmrag.core.types import Answer, Hit, Query, SourceId
 from mmrag.corpus import Progress, Stop, SyncReport, changes, lag, load_readers, sync
-from mmrag.current import Current
+from mmrag.current import Current, State
 from mmrag.places import Places, outside, path_of
 from mmrag.recipes import PipelineRecipe, load_pipeline
 from mmrag.search import Explanation, WhyNot, why_not, words_for_pictures
@@ -57,8 +56,8 @@ class Pipeline:
         self.recipe = recipe
         self._embedder = embedder
         self._ocr: Ocr | None = None
-        self._current = Current(store, recipe, embedder)
-        self.upkeep = Upkeep(folder, store, recipe.index, embedder, self._current.let_go)
+        self._current = Current(folder, store, recipe, embedder)
+        self.upkeep = Upkeep(folder, store, recipe, embedder, self._current.let_go)
 
     @classmethod
     def from_folder(
@@ -243,9 +242,10 @@ class Pipeline:
         self, query: str | Query, *, k: int = 10, filter: str | None = None, image: str | Path | None = None
     ) -> Explanation:
         """Search, and keep what each lane found, what it cost and which lane was left out."""
-        wanted, notes = self._query(query, image)
         with self.store.snapshot():
-            found = self._current.state().retriever.explain(wanted, k, allow=self._allowed(filter))
+            current = self._current.state()
+            wanted, notes = self._query(query, image, current)
+            found = current.retriever.explain(wanted, k, allow=current.allowed(filter))
             own = self.warnings({hit.item.source for hit in found.hits})
         return replace(found, notes=(*notes, *found.notes, *own))
 
@@ -257,10 +257,10 @@ class Pipeline:
         Raises:
             QueryError: The question is empty, or the filter cannot be parsed.
         """
-        query, notes = self._query(question, image)
         with self.store.snapshot():
             current = self._current.state()
-            found = current.retriever.explain(query, self.recipe.evidence, allow=self._allowed(filter))
+            query, notes = self._query(question, image, current)
+            found = current.retriever.explain(query, self.recipe.evidence, allow=current.allowed(filter))
             answer = compose_answer(
                 query,
                 found.hits,
@@ -286,16 +286,17 @@ class Pipeline:
         Raises:
             QueryError: The source was never seen; the fix suggests a near name.
         """
-        wanted, _ = self._query(query, image)
         with self.store.snapshot():
+            current = self._current.state()
+            wanted, _ = self._query(query, image, current)
             record = find_source(self.store, source, self.folder)
             return why_not(
-                self._current.state().retriever,
+                current.retriever,
                 wanted,
                 self.store.rows_of(record.source.id),
                 record,
                 k,
-                allow=self._allowed(filter),
+                allow=current.allowed(filter),
             )
 
     def write_evidence(self, answer: Answer, folder: str | Path, *, question: str = "") -> list[Path]:
@@ -361,7 +362,9 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _query(self, query: str | Query, image: str | Path | None) -> tuple[Query, tuple[str, ...]]:
+    def _query(
+        self, query: str | Query, image: str | Path | None, current: State
+    ) -> tuple[Query, tuple[str, ...]]:
         if not isinstance(query, str | Query):
             raise QueryError(f"A question is no {type(query).__name__}.", fix="Ask in words, or a Query.")
         if isinstance(query, str):
@@ -375,10 +378,9 @@ class Pipeline:
                 f"The question has {len(wanted.text)} characters, more than {MAX_QUESTION_CHARACTERS}.",
                 fix="Ask in fewer words.",
             )
-        return words_for_pictures(wanted, self._embedder.modalities, self._ocr_engine)
-
-    def _allowed(self, filter: str | None) -> Rows | None:
-        return None if filter is None else self.store.rows(parse(filter))
+        return words_for_pictures(
+            wanted, self._embedder.modalities, self._ocr_engine, compared=current.compares_pictures
+        )
 
     def _digest_of(self, source: SourceId) -> str | None:
         record = self.store.source(source)

@@ -10,10 +10,13 @@ from mmrag.core.filters import parse
 from mmrag.core.protocols import Embedder
 from mmrag.core.types import SourceId
 from mmrag.corpus import kept_out
-from mmrag.index.published import publish
+from mmrag.index.published import open_indexes, publish
+from mmrag.index.status import IndexStatus, index_status
 from mmrag.index.upkeep import leftovers, reindex, row_lists
+from mmrag.lanes import publish_calibration
 from mmrag.places import Places, outside
-from mmrag.recipes import IndexRecipe
+from mmrag.recipes import PipelineRecipe
+from mmrag.search import CalibratedFusion
 from mmrag.store import (
     CompactReport,
     ExportReport,
@@ -32,25 +35,39 @@ class Upkeep:
     Args:
         folder: The corpus.
         store: Its store.
-        recipe: What the search indexes are.
+        recipe: What the search indexes are, and how their lists are joined.
         embedder: What the store's vectors came from.
         let_go: Closes whatever searches hold open, so that old files can be removed.
     """
 
     def __init__(
-        self, folder: Path, store: Store, recipe: IndexRecipe, embedder: Embedder, let_go: Callable[[], None]
+        self,
+        folder: Path,
+        store: Store,
+        recipe: PipelineRecipe,
+        embedder: Embedder,
+        let_go: Callable[[], None],
     ) -> None:
-        self._folder, self._store, self._recipe = folder, store, recipe
-        self._dim = embedder.dim
+        self._folder, self._store, self._embedder = folder, store, embedder
+        self._indexes = recipe.index.indexes(folder)
+        self._is_calibrated = isinstance(recipe.search.fusion, CalibratedFusion)
         self._let_go = let_go
 
     def verify(self) -> VerifyReport:
         """Prove that the store is whole: every digest is computed again, every index looked into."""
-        return verify(self._store, row_lists(self._store, self._recipe.dense, self._recipe.lexical))
+        return verify(self._store, row_lists(self._store, self._indexes))
+
+    def indexes(self) -> list[IndexStatus]:
+        """Tell what search indexes there are, how well they find, and what they take."""
+        return index_status(self._store, self._indexes, self._embedder.dim)
 
     def publish(self) -> None:
         """Bring the search indexes on disk up to date."""
-        publish(self._store, self._recipe.dense, self._recipe.lexical, self._dim)
+        publish(self._store, self._indexes)
+        if self._is_calibrated:
+            with self._store.snapshot():
+                opened = open_indexes(self._store, self._indexes, self._embedder.dim)
+                publish_calibration(self._store, opened, self._embedder)
 
     def reindex(self) -> None:
         """Build the search indexes anew from the stored vectors and words.
@@ -58,7 +75,7 @@ class Upkeep:
         Raises:
             Locked: Another process is writing.
         """
-        reindex(self._store, self._recipe.dense, self._recipe.lexical, self._dim)
+        reindex(self._store, self._indexes)
 
     def compact(self) -> CompactReport:
         """Give back the disk space of what was removed; searches go on meanwhile.
@@ -110,7 +127,7 @@ class Upkeep:
                 self._store,
                 wanted,
                 publish=self.publish,
-                leftovers=leftovers(self._store, self._recipe.lexical),
+                leftovers=leftovers(self._store, self._indexes.lexical),
             )
 
 

@@ -187,6 +187,9 @@ def _print_explanation(found: Explanation) -> None:
                 out.print(f"      {lane.name:8} {place}", markup=False)
         out.print(f"      {_snippet(hit)}", style="dim", markup=False)
     _print_notes(out, found.notes)
+    for step in found.steps:
+        for what, told in step.detail.items():
+            out.print(f"{step.name}, {what}: {told}", style="dim", markup=False)
     out.print("  ".join(f"{step.name} {step.ms:.1f} ms" for step in found.steps), style="dim", markup=False)
 
 

@@ -113,12 +113,13 @@ def status(
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
         records, warnings = pipeline.sources(), pipeline.warnings()
-        items = pipeline.store.count()
+        items, indexes = pipeline.store.count(), pipeline.upkeep.indexes()
         state = {
             "items": items,
             "generation": pipeline.store.generation,
             "root": pipeline.store.root,
             "embedder": dict(pipeline.store.identity),
+            "indexes": [asdict(index) for index in indexes],
         }
     counts = Counter(record.state for record in records)
     coverage = _coverage(records)
@@ -131,6 +132,10 @@ def status(
         print_summary(counts, items)
         if pages := ", ".join(f"{count} {name}" for name, count in coverage.items() if count):
             out.print(f"Pages: {pages}.", markup=False)
+        for index in indexes:
+            out.print(f"{index.sentence()}.", markup=False)
+            for note in index.notes:
+                out.print(f"  {note}", markup=False)
         print_troubles(troubles_of(records), each=every_file)
         for warning in warnings:
             out.print(f"note: {warning}", style="yellow", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmrag.core.identity import digest_json
-from mmrag.core.types import Item
+from mmrag.core.types import ITEM_SEPARATOR, Item
 
 TITLE, HEADING, CONTEXT, LANGUAGE, ANCHOR = "title", "heading", "context", "language", "anchor"
 """Metadata keys that readers and the splitter fill: the source's title, the path of headings
@@ -16,15 +16,24 @@ PLACE = "place"
 "message 14"), or '' when the file's name and the heading must do, as in a Word document."""
 
 
+FIELDS = ("title", "heading", "body", "ocr", "context", "name")
+"""The fields of `SearchText` that hold words."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchText:
-    """An item's words by field; a lexical index weighs the fields."""
+    """An item's words by field, which a lexical index weighs, and their language (ISO 639-1) if it is known.
+
+    `ocr` are words that were read out of a picture: they have more mistakes than those of `body`.
+    """
 
     title: str
     heading: str
     body: str
     context: str
     name: str
+    ocr: str = ""
+    language: str = ""
 
 
 def search_text(item: Item) -> SearchText:
@@ -33,7 +42,20 @@ def search_text(item: Item) -> SearchText:
     def meta(key: str) -> str:
         return str(item.metadata.get(key, ""))
 
-    return SearchText(meta(TITLE), meta(HEADING), item.text, meta(CONTEXT), spoken_name(item.source))
+    def text(*, ocr: bool) -> str:
+        return ITEM_SEPARATOR.join(
+            part.text for part in item.parts if part.text and (part.role == "ocr") == ocr
+        )
+
+    return SearchText(
+        meta(TITLE),
+        meta(HEADING),
+        text(ocr=False),
+        meta(CONTEXT),
+        spoken_name(item.source),
+        text(ocr=True),
+        meta(LANGUAGE),
+    )
 
 
 def embedding_text(item: Item) -> str:
@@ -45,9 +67,9 @@ def embedding_text(item: Item) -> str:
     """
     words = search_text(item)
     if item.modality == "text":
-        pieces = [words.heading or words.title, words.body]
+        pieces = [words.heading or words.title, item.text]
     else:
-        pieces = [words.heading or words.title, words.name, words.body, words.context]
+        pieces = [words.heading or words.title, words.name, item.text, words.context]
     return "\n".join(piece for piece in pieces if piece)
 
 

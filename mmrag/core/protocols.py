@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -174,6 +174,29 @@ class TextEmbedder(Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, float32 [n_texts, dim]."""
+        ...
+
+
+@runtime_checkable
+class VectorSource(Protocol):
+    """Embeddings that may be too many to hold at once: read in batches, in the order of their rows."""
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """All rows, rising strictly."""
+        ...
+
+    def batches(self, size: int) -> Iterator[tuple[Rows, Embeddings]]:
+        """Yield all rows with their embeddings, at most `size` rows at a time."""
+        ...
+
+    def take(self, rows: Rows) -> Embeddings:
+        """Return the embeddings of some rows, in their order: a sample."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Questions with known answers, metrics, and thresholds."""
 
 from mmrag.evaluate.calibration import ThresholdReport, calibrate, calibrate_questions, measure
+from mmrag.evaluate.modality import recall_by_modality
 from mmrag.evaluate.questions import ExpectedSource, Question, load_questions
 from mmrag.evaluate.report import EvalReport, Row, evaluate
 
@@ -15,4 +16,5 @@ __all__ = [
     "evaluate",
     "load_questions",
     "measure",
+    "recall_by_modality",
 ]

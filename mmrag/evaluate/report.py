@@ -22,12 +22,14 @@ OVERALL = "all"
 class Row:
     """How one question went.
 
-    `rank` is the 1-based place of the first right hit, None beyond the deepest k. The three
-    judgements of the answer are None for an unanswerable question.
+    `rank` is the 1-based place of the first right hit, None beyond the deepest k; `recall` the share of
+    the right places found down to there. The three judgements of the answer are None for an
+    unanswerable question.
     """
 
     question: Question
     rank: int | None
+    recall: float
     status: Status
     text: str
     answer_in_text: bool | None
@@ -42,6 +44,7 @@ class EvalReport:
 
     Figures (shares of questions, 0 to 1):
         hit@k: One of the first k hits is a right place. Answerable questions.
+        recall@k: Share of the right places that are among the first k, the deepest. Answerable questions.
         mrr: Mean of 1 / rank of the first right hit. Answerable questions.
         answer_in_text: The answer's text holds a right answer. Answerable questions.
         answer_in_citation: A quote holds a right answer. Answerable questions.
@@ -67,6 +70,7 @@ class EvalReport:
                     "modality": row.question.modality,
                     "answerable": row.question.answerable,
                     "rank": row.rank,
+                    "recall": round(row.recall, 4),
                     "status": row.status,
                     "text": row.text,
                     "answer_in_text": row.answer_in_text,
@@ -141,12 +145,14 @@ def _row(question: Question, ask: Ask, search: Search, depth: int) -> Row:
     hits = search(question, depth)[:depth]
     answer = ask(question)
     rank = next((i for i, hit in enumerate(hits, 1) if in_place(hit, question.sources)), None)
+    places = [any(in_place(hit, [place]) for hit in hits) for place in question.sources]
     judged = question.answerable
     quotes = "\n".join(citation.quote for citation in answer.citations)
     cited = _cited(answer.citations[0], question, answer) if answer.citations else None
     return Row(
         question=question,
         rank=rank,
+        recall=mean([float(place) for place in places]) or 0.0,
         status=answer.status,
         text=answer.text,
         answer_in_text=says(answer.text, question.answers) if judged else None,
@@ -174,6 +180,7 @@ def _figures(rows: Sequence[Row], k: Sequence[int]) -> dict[str, float | None]:
         f"hit@{depth}": mean([float(row.rank is not None and row.rank <= depth) for row in answerable])
         for depth in k
     }
+    found[f"recall@{max(k)}"] = mean([row.recall for row in answerable])
     found["mrr"] = mean([1.0 / row.rank if row.rank else 0.0 for row in answerable])
     found["answer_in_text"] = mean([float(bool(row.answer_in_text)) for row in answerable])
     found["answer_in_citation"] = mean([float(bool(row.answer_in_citation)) for row in answerable])

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmrag.core.errors import ConfigError, QueryError
-from mmrag.core.protocols import Rows
+from mmrag.core.protocols import Rows, VectorSource
 from mmrag.core.types import Embeddings, Matches
+from mmrag.index.chunks import BLOCK_VECTORS, Chunk, Places, Vectors, copied, joined
 from mmrag.index.files import damaged, read_header, write_header, write_synced
 from mmrag.index.maxsim import maxsim
-from mmrag.index.ranking import best, check_k, matches
+from mmrag.index.ranking import check_k, matches
+from mmrag.index.running import RunningBest
+from mmrag.store.stream import StoredVectors
 
 _KIND = "exact"
-_SCORE_BYTES = 64 << 20
-_GATHER_VECTORS = 16_384
-_SCAN_SHARE = 0.25
-"""From this share of allowed rows on, scoring all rows beats copying the allowed ones together."""
+_BLOCK_SCORES = 8 << 20
+"""Products of 1,000 queries with 8,192 vectors at once run at the speed of larger ones."""
+_BLOCK_QUERIES = 1024
+_KEPT = 4 << 20
+"""Candidates that the queries of a block keep together, 20 bytes each."""
+_SMALL_ROWS = 16_384
+"""Additions of fewer rows are copied into one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExactOptions:
     """Exact search has nothing to choose, and keeps no files: opening it over stored vectors is free."""
 
-    def build(self, dim: int) -> ExactIndex:
+    def build(self, vectors: VectorSource) -> ExactIndex:
+        """Search vectors where they lie; those of a source that copies its batches are kept in memory."""
+        if isinstance(vectors, StoredVectors):
+            stretches = vectors.stretches()
+            lying = [Chunk.within(s.rows, s.vectors, s.firsts, s.counts) for s in stretches]
+            return ExactIndex._of(vectors.dim, lying)
+        return ExactIndex._of(vectors.dim, [Chunk.of(*batch) for batch in vectors.batches(BLOCK_VECTORS)])
+
+    def empty(self, dim: int) -> ExactIndex:
         """Return an empty index."""
         return ExactIndex(dim)
 
@@ -38,26 +52,16 @@ class ExactOptions:
         return ExactIndex.load(folder)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Snapshot:
-    """Rows in rising order with their embeddings; never changed, so that readers need no lock."""
-
-    rows: Rows
-    embeddings: Embeddings
-    dense: bool
-
-
 class ExactIndex:
     """Scores every row: inner product for dense embeddings, MaxSim where items own many vectors.
 
-    Changes are gathered and take effect together at the next search, which then costs one copy
-    of the vectors. Searching from several threads is safe.
+    Changes are gathered and take effect together at the next search, which then copies what was
+    added, not what was there. Searching from several threads is safe.
     """
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
-        empty = Embeddings.dense(np.empty((0, dim), np.float32))
-        self._snapshot = _Snapshot(np.empty(0, np.int64), empty, dense=True)
+        self._chunks: tuple[Chunk, ...] = ()
         self._changes: list[tuple[Rows, Embeddings | None]] = []
         self._lock = Lock()
 
@@ -68,14 +72,12 @@ class ExactIndex:
         Raises:
             ConfigError: As many rows as embeddings are needed, in rising order.
         """
-        index = cls(embeddings.dim)
-        _check_pairs(rows, embeddings, index.dim)
+        _check_pairs(rows, embeddings, embeddings.dim)
         if (np.diff(rows) <= 0).any():
             raise ConfigError(
                 "The rows to search do not rise strictly.", fix="Sort them first, or use add()."
             )
-        index._snapshot = _Snapshot(rows, embeddings, embeddings.is_dense)
-        return index
+        return cls._of(embeddings.dim, [Chunk.of(rows, embeddings)])
 
     def add(self, rows: Rows, embeddings: Embeddings) -> None:
         """Add rows; a row that is already there is replaced. Read-only vectors are shared, others copied.
@@ -110,33 +112,49 @@ class ExactIndex:
                 f"The queries have {queries.dim} dimensions and the index {self.dim}.",
                 fix="Embed queries and items with the same embedder.",
             )
-        snapshot = self._settled()
-        places = None if allow is None else _places(snapshot.rows, allow)
-        rows = snapshot.rows if places is None else snapshot.rows[places]
-        found = []
-        for block in _blocks(queries, rows=len(rows)):
-            for scores in _scores(block, snapshot, places):
-                # Only MaxSim over an item without vectors gives -inf: no match.
-                real = slice(None) if snapshot.dense else scores > -np.inf
-                found.append(best(rows[real], scores[real], k))
-        return matches(found, k)
+        chunks = self._settled()
+        size = sum(len(chunk.rows) for chunk in chunks)
+        blocks = list(_blocks(queries, min(k, max(size, 1))))
+        found = [RunningBest(len(block), k) for block in blocks]
+        for chunk in chunks:
+            places = None if allow is None else chunk.places(allow)
+            if places is not None and len(places) == len(chunk.rows):
+                places = None
+            if queries.is_dense and chunk.is_dense:
+                _score_dense(chunk, places, blocks, found)
+            else:
+                for rows, items in chunk.gathered(places):
+                    for block, best in zip(blocks, found, strict=True):
+                        best.take(rows, maxsim(block, items))
+        return matches([ranked for best in found for ranked in best.ranked()], k)
 
     def rows(self) -> Rows:
         """Return the rows that it holds, sorted."""
-        return self._settled().rows
+        return np.sort(np.concatenate([np.empty(0, np.int64), *(c.rows for c in self._settled())]))
 
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder and sync it to disk."""
-        snapshot = self._settled()
+        chunks = self._settled()
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            "rows.npy": snapshot.rows,
-            "vectors.npy": snapshot.embeddings.vectors,
-            "offsets.npy": snapshot.embeddings.offsets,
+        rows = np.concatenate([np.empty(0, np.int64), *(chunk.rows for chunk in chunks)])
+        order = np.argsort(rows)
+        counts = np.concatenate([np.empty(0, np.int64), *(chunk.lengths() for chunk in chunks)])[order]
+        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+
+        def vectors() -> Iterator[Vectors]:
+            for start in range(0, len(order), BLOCK_VECTORS):
+                yield copied(chunks, order[start : start + BLOCK_VECTORS], self.dim).vectors
+
+        files: dict[str, Callable[[Path], object]] = {
+            "rows.npy": lambda aside: _write_npy(aside, rows.shape, np.int64, [rows[order]]),
+            "vectors.npy": lambda aside: _write_npy(
+                aside, (int(offsets[-1]), self.dim), np.float32, vectors()
+            ),
+            "offsets.npy": lambda aside: _write_npy(aside, offsets.shape, np.int64, [offsets]),
         }
-        for name, array in arrays.items():
-            write_synced(folder / name, lambda aside, array=array: _write_npy(aside, array))  # type: ignore[misc]
-        write_header(folder, _KIND, {"dim": self.dim, "count": len(snapshot.rows)}, tuple(arrays))
+        for name, write in files.items():
+            write_synced(folder / name, write)
+        write_header(folder, _KIND, {"dim": self.dim, "count": len(rows)}, tuple(files))
 
     @classmethod
     def load(cls, folder: Path) -> ExactIndex:
@@ -151,24 +169,29 @@ class ExactIndex:
                 np.load(folder / f"{name}.npy", mmap_mode="r" if header["count"] else None)
                 for name in ("rows", "vectors", "offsets")
             )
-            index = cls(int(header["dim"]))
+            dim = int(header["dim"])
             embeddings = Embeddings(vectors, offsets)
-            _check_pairs(rows, embeddings, index.dim)
+            _check_pairs(rows, embeddings, dim)
         except (OSError, ValueError, KeyError) as error:
             raise damaged(folder, _KIND, str(error)) from error
-        index._snapshot = _Snapshot(rows, embeddings, embeddings.is_dense)
-        return index
+        return cls._of(dim, [Chunk.of(rows, embeddings)])
 
     def __len__(self) -> int:
-        return len(self._settled().rows)
+        return sum(len(chunk.rows) for chunk in self._settled())
 
-    def _settled(self) -> _Snapshot:
+    @classmethod
+    def _of(cls, dim: int, chunks: Sequence[Chunk]) -> ExactIndex:
+        index = cls(dim)
+        index._chunks = tuple(replace(chunk, lent=True) for chunk in chunks if len(chunk.rows))
+        return index
+
+    def _settled(self) -> tuple[Chunk, ...]:
         if self._changes:
             with self._lock:
                 if self._changes:
-                    self._snapshot = _apply(self._snapshot, self._changes)
+                    self._chunks = _apply(self._chunks, self._changes, self.dim)
                     self._changes = []
-        return self._snapshot
+        return self._chunks
 
 
 def _check_pairs(rows: Rows, embeddings: Embeddings, dim: int) -> None:
@@ -180,105 +203,106 @@ def _check_pairs(rows: Rows, embeddings: Embeddings, dim: int) -> None:
         )
 
 
-def _apply(snapshot: _Snapshot, changes: list[tuple[Rows, Embeddings | None]]) -> _Snapshot:
+def _apply(
+    chunks: Sequence[Chunk], changes: Sequence[tuple[Rows, Embeddings | None]], dim: int
+) -> tuple[Chunk, ...]:
     """Replay changes in their order: of all that happened to a row, the last counts."""
-    first_rows, first = changes[0]
-    if (
-        first is not None
-        and len(changes) == 1
-        and len(snapshot.rows) == 0
-        and (np.diff(first_rows) > 0).all()
-    ):
-        return _Snapshot(first_rows, first, first.is_dense)
-    chunks = [snapshot.embeddings] + [embeddings for _, embeddings in changes if embeddings is not None]
-    rows, origins, start = [snapshot.rows], [np.arange(len(snapshot.rows))], len(snapshot.rows)
-    for changed, embeddings in changes:
-        rows.append(changed)
-        if embeddings is None:
-            origins.append(np.full(len(changed), -1))
-        else:
-            origins.append(np.arange(start, start + len(changed)))
-            start += len(changed)
-    every, origin = np.concatenate(rows), np.concatenate(origins)
+    every = np.concatenate([rows for rows, _ in changes])
     order = np.argsort(every, kind="stable")
-    every, origin = every[order], origin[order]
-    last = np.append(every[1:] != every[:-1], True)[: len(every)]
-    alive = last & (origin >= 0)
-    joined = _gather(chunks, origin[alive])
-    return _Snapshot(every[alive], joined, joined.is_dense)
-
-
-def _gather(chunks: list[Embeddings], origin: NDArray[np.int64]) -> Embeddings:
-    lengths = np.concatenate([np.diff(chunk.offsets) for chunk in chunks])[origin]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    vectors = np.empty((int(offsets[-1]), chunks[0].dim), np.float32)
+    last = order[np.append(every[order][1:] != every[order][:-1], True)[: len(order)]]
+    kept = [chunk.without(every[last]) for chunk in chunks]
     start = 0
-    for chunk in chunks:
-        mine = np.flatnonzero((origin >= start) & (origin < start + len(chunk)))
-        vectors[_spans(offsets, mine)] = chunk.vectors[_spans(chunk.offsets, origin[mine] - start)]
-        start += len(chunk)
-    return Embeddings(vectors, offsets)
+    for rows, embeddings in changes:
+        alive = np.sort(last[(last >= start) & (last < start + len(rows))]) - start
+        start += len(rows)
+        if embeddings is not None and len(alive):
+            kept.append(_fresh(rows, embeddings, alive))
+    small = [chunk for chunk in kept if not chunk.lent and len(chunk.rows) < _SMALL_ROWS]
+    large = [chunk for chunk in kept if chunk.lent or len(chunk.rows) >= _SMALL_ROWS]
+    if len(small) > 1:
+        small = [joined(small, dim)]
+    return tuple(chunk for chunk in (*large, *small) if len(chunk.rows))
 
 
-def _spans(offsets: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the vector numbers of some items, in order."""
-    starts, lengths = offsets[which], offsets[which + 1] - offsets[which]
-    shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    spans: NDArray[np.int64] = np.arange(int(lengths.sum()), dtype=np.int64) + shift
-    return spans
+def _fresh(rows: Rows, embeddings: Embeddings, alive: Places) -> Chunk:
+    order = alive[np.argsort(rows[alive])]
+    if len(order) == len(rows) and (np.diff(order) == 1).all():
+        return Chunk.of(rows, embeddings)
+    counts = np.diff(embeddings.offsets)[order]
+    return Chunk.within(rows[order], embeddings.vectors, embeddings.offsets[:-1][order], counts)
 
 
-def _places(rows: Rows, allow: Rows) -> NDArray[np.int64] | None:
-    """Return where the allowed rows stand, None when that is everywhere."""
-    if len(rows) == 0 or len(allow) == 0:
-        return np.empty(0, np.int64)
-    places = np.minimum(np.searchsorted(rows, allow), len(rows) - 1)
-    places = places[rows[places] == allow]
-    return None if len(places) == len(rows) else places
-
-
-def _blocks(queries: Embeddings, *, rows: int) -> Iterator[Embeddings]:
-    """Cut the queries so that one block's scores stay within `_SCORE_BYTES`."""
+def _blocks(queries: Embeddings, k: int) -> Iterator[Embeddings]:
+    """Cut the queries so that what one block keeps, and its products with a block of items, stay small."""
     vectors_a_query = max(1, int(np.diff(queries.offsets).max(initial=1)))
-    step = max(1, _SCORE_BYTES // (4 * max(rows, 1) * vectors_a_query))
+    step = max(1, min(_BLOCK_QUERIES // vectors_a_query, _KEPT // k))
     for start in range(0, len(queries), step):
         offsets = queries.offsets[start : start + step + 1]
         yield Embeddings(queries.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
 
 
-def _scores(
-    queries: Embeddings, snapshot: _Snapshot, places: NDArray[np.int64] | None
-) -> NDArray[np.float32]:
-    items, dense = snapshot.embeddings, snapshot.dense and queries.is_dense
-    if places is None:
-        return _score(queries, items, dense=dense)
-    if len(places) and places[-1] - places[0] == len(places) - 1:
-        return _score(queries, _run(items, int(places[0]), int(places[-1]) + 1), dense=dense)
-    if len(places) > _SCAN_SHARE * len(items):
-        every: NDArray[np.float32] = _score(queries, items, dense=dense)[:, places]
-        return every
-    scores = np.empty((len(queries), len(places)), np.float32)
-    for start in range(0, len(places), _GATHER_VECTORS):
-        some = places[start : start + _GATHER_VECTORS]
-        gathered = Embeddings.dense(items.vectors[some]) if snapshot.dense else _gather([items], some)
-        scores[:, start : start + len(some)] = _score(queries, gathered, dense=dense)
-    return scores
+def _score_dense(
+    chunk: Chunk, places: Places | None, queries: Sequence[Embeddings], found: Sequence[RunningBest]
+) -> None:
+    """Show each vector to all blocks of queries while it is in the cache."""
+    if not queries:
+        return
+    widest = max(len(block) for block in queries)
+    for rows, vectors, columns in _dense_blocks(chunk, places, widest):
+        for block, best in zip(queries, found, strict=True):
+            scores = block.vectors @ vectors.T
+            best.take(rows, scores if columns is None else scores[:, columns])
 
 
-def _run(items: Embeddings, start: int, end: int) -> Embeddings:
-    offsets = items.offsets[start : end + 1]
-    return Embeddings(items.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
+def _dense_blocks(
+    chunk: Chunk, places: Places | None, queries: int
+) -> Iterator[tuple[Rows, Vectors, Places | None]]:
+    """Yield rows with a matrix to multiply, and which of its products are theirs (None for all, in order)."""
+    size = max(BLOCK_VECTORS // 2, _BLOCK_SCORES // queries)
+    rows = chunk.rows if places is None else chunk.rows[places]
+    if chunk.firsts is None and places is None:
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], chunk.vectors[start : start + size], None
+        return
+    targets = chunk.targets(places)
+    if not len(targets):
+        return
+    if (np.diff(targets) < 0).any():
+        order = np.argsort(targets, kind="stable")
+        rows, targets = rows[order], targets[order]
+    low, high = int(targets[0]), int(targets[-1]) + 1
+    if not _worth_scanning(len(targets), high - low, queries):
+        for start in range(0, len(rows), BLOCK_VECTORS):
+            some = slice(start, start + BLOCK_VECTORS)
+            yield rows[some], chunk.vectors.take(targets[some], axis=0), None
+        return
+    for start in range(low, high, size):
+        end = min(start + size, high)
+        first, last = np.searchsorted(targets, (start, end))
+        columns = targets[first:last] - start
+        whole = len(columns) == end - start and (np.diff(columns) == 1).all()
+        yield rows[first:last], chunk.vectors[start:end], None if whole else columns
 
 
-def _score(queries: Embeddings, items: Embeddings, *, dense: bool) -> NDArray[np.float32]:
-    if dense:
-        return queries.vectors @ items.vectors.T
-    cuts = np.searchsorted(items.offsets, np.arange(0, len(items.vectors), _GATHER_VECTORS), side="right") - 1
-    edges = np.unique(np.append(cuts, [0, len(items)]))
-    pieces = [maxsim(queries, _run(items, int(a), int(b))) for a, b in pairwise(edges)]
-    return np.concatenate([np.empty((len(queries), 0), np.float32), *pieces], axis=1)
+def _worth_scanning(wanted: int, span: int, queries: int) -> bool:
+    # In units of reading one vector once (0.1 us at 384 floats): copying one together with others takes
+    # 2.5, its product with a query a twelfth where there are so many that memory does not limit it.
+    products = max(1.0, queries / 12)
+    return span * products <= wanted * (2.5 + products)
 
 
-def _write_npy(path: Path, array: NDArray[np.generic]) -> None:
+def _write_npy(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    blocks: Iterator[NDArray[np.generic]] | Sequence[NDArray[np.generic]],
+) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
-        np.save(file, array)
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            _write_block(file, block)
+
+
+def _write_block(file: BinaryIO, block: NDArray[np.generic]) -> None:
+    file.write(np.ascontiguousarray(block).data)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmrag.core.errors import Damaged
 
@@ -34,14 +35,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_header(folder: Path, kind: str, facts: Mapping[str, str | int], files: tuple[str, ...]) -> None:
+def write_header(folder: Path, kind: str, facts: Mapping[str, object], files: tuple[str, ...]) -> None:
     """Write what the folder holds, with the size of each file: the last step of a save."""
     sizes = {name: (folder / name).stat().st_size for name in files}
     text = json.dumps({"kind": kind, "version": 1, **facts, "files": sizes}, indent=1)
     write_synced(folder / HEADER, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
-def read_header(folder: Path, kind: str) -> dict[str, str | int]:
+def read_header(folder: Path, kind: str) -> dict[str, Any]:
     """Return the facts of a saved index whose files are all there in full size.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -13,28 +14,32 @@ import tantivy
 from numpy.typing import NDArray
 
 from mmrag.core.errors import ConfigError, IdentityMismatch, Locked, MmragError, did_you_mean
-from mmrag.core.fields import SearchText
+from mmrag.core.fields import FIELDS, SearchText
 from mmrag.core.identity import differences
 from mmrag.core.protocols import Rows
+from mmrag.core.query_syntax import describe
 from mmrag.core.types import Matches
-from mmrag.index.analysis import Analyzer, Stemmer
+from mmrag.index.analysis import Forms, Language, Stemmer
 from mmrag.index.files import REBUILD, damaged, read_header, write_header
-from mmrag.index.lexical_query import ROW, QueryWriter, document_frequency, is_few_runs, only
+from mmrag.index.lexical_allow import ROW, among, is_few_runs, ms_to_filter, only
+from mmrag.index.lexical_query import QueryWriter, document_frequency
 from mmrag.index.ranking import Ranked, best, check_k, matches
-
-FIELDS = ("title", "heading", "body", "context", "name")
-"""The searched fields, as in `SearchText`."""
 
 _KIND = "lexical"
 _ANALYSER = "mmrag"
+_ABOUT = "about"
+"""The field that names, for each document, its stemmer and its fields: an index knows its languages by it."""
 _SLACK = 16
-_DEEPEST_SCAN = 10_000
+_SPARE = 2.0
+"""Standard deviations of the allowed rows among the best that a scan provides for."""
+_MS_A_ROW = 0.0012
+"""Looking one row deeper took this long at 100,000 documents."""
 _TIE = 1e-5
 """Scores reach 100, where a float32 sum in another order differs by about this."""
 
 
 def _default_weights() -> dict[str, float]:
-    return {"title": 1.0, "heading": 1.5, "body": 1.0, "context": 0.5, "name": 1.0}
+    return {"title": 1.0, "heading": 1.5, "body": 1.0, "ocr": 0.7, "context": 0.5, "name": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +48,15 @@ class LexicalOptions:
 
     Args:
         weights: What a match in each field counts; fields left out count nothing.
-        stemmer: The language whose word endings are cut, in texts and queries alike; none for
-            corpora in many languages.
+        stemmer: The language whose word endings are cut, in texts and queries alike; none keeps them; auto
+            cuts each text by its own language, and looks for a query's words in all languages of the index.
         phrase_weight: What a matching quoted phrase adds, on top of its words.
         max_terms: Of a longer query only the rarest so many different terms are asked for.
         memory_bytes: What the writer may hold before it starts a new segment.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
-    stemmer: Stemmer = "english"
+    stemmer: Stemmer = "auto"
     phrase_weight: float = 2.0
     max_terms: int = 64
     memory_bytes: int = 64_000_000
@@ -79,8 +84,8 @@ class LexicalOptions:
     def identity(self) -> dict[str, str]:
         """What the files of an index depend on; weights are applied when searching."""
         return {
-            "engine": "tantivy/1",
-            "analyser": Analyzer(self.stemmer).identity,
+            "engine": "tantivy/2",
+            "analyser": Language(self.stemmer).identity,
             "fields": " ".join(FIELDS),
         }
 
@@ -104,20 +109,23 @@ class LexicalIndex:
 
     def __init__(self, index: tantivy.Index, folder: Path | None, options: LexicalOptions) -> None:
         self.options = options
-        self.analyzer = Analyzer(options.stemmer)
+        self._language = Language(options.stemmer)
+        self._forms: dict[Forms, str] = {}
         self._index = index
         self._folder = folder
         self._schema = index.schema
-        index.register_tokenizer(_ANALYSER, self.analyzer.words)
+        index.register_tokenizer(_ANALYSER, self._language.usual.words)
         self._query_writer = QueryWriter(
             index.schema,
-            self.analyzer,
+            self._language,
             options.weights,
             phrase_weight=options.phrase_weight,
             max_terms=options.max_terms,
         )
         self._writer: tantivy.IndexWriter | None = None
         self._lock = Lock()
+        self._highest = -1
+        self._look_around()
 
     def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
         """Add rows; a row that is already there is replaced. Call `commit` to publish.
@@ -131,7 +139,10 @@ class LexicalIndex:
         with self._lock:
             writer = self._writing()
             for row, text in zip(rows.tolist(), texts, strict=True):
-                writer.delete_documents_by_term(ROW, row)
+                # What to delete is kept in memory until the commit: 1.3 KB a row.
+                if row <= self._highest:
+                    writer.delete_documents_by_term(ROW, row)
+                self._highest = max(self._highest, row)
                 writer.add_document(self._document(row, text))
 
     def remove(self, rows: Rows) -> None:
@@ -154,6 +165,7 @@ class LexicalIndex:
                 self._writer.wait_merging_threads()
                 self._writer = None
                 self._index.reload()
+                self._look_around()
 
     def close(self) -> None:
         """Give up changes that were not committed and let others write."""
@@ -177,28 +189,34 @@ class LexicalIndex:
                 raise
             raise damaged(self._folder, _KIND, str(error)) from error
 
+    def demanded(self, query: str) -> Rows | None:
+        """Return the rows that have what a query demands (`+`) and not what it excludes (`-`), sorted.
+
+        None when it does neither.
+        """
+        searcher = self._index.searcher()
+        demands = self._query_writer.demands(query, searcher)
+        return None if demands is None else _all_rows(searcher, demands)
+
     def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
         """Return each term's inverse document frequency; a term that is nowhere gets the largest."""
         searcher = self._index.searcher()
         count = searcher.num_docs
-        seen = np.array(
-            [min(document_frequency(searcher, FIELDS, term), count) for term in terms], np.float64
-        )
+        seen = np.array([min(self._frequency(searcher, term), count) for term in terms], np.float64)
         return np.log1p((count - seen + 0.5) / (seen + 0.5)).astype(np.float32)
 
     def rows(self) -> Rows:
         """Return the rows that it holds, sorted."""
-        searcher = self._index.searcher()
-        if not searcher.num_docs:
-            return np.empty(0, np.int64)
-        hits = searcher.search(tantivy.Query.all_query(), searcher.num_docs, count=False).hits
-        rows = searcher.fast_field_values(ROW, [address for _, address in hits])
-        return np.sort(np.array(rows, np.int64))
+        return _all_rows(self._index.searcher(), tantivy.Query.all_query())
 
     def row_with(self, term: str) -> int | None:
         """Return a row that holds a term, as `analyze` gives it; None if the index does not know it."""
         searcher = self._index.searcher()
-        each = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, name, term)) for name in FIELDS]
+        each = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, name, form))
+            for form in self._all_forms(term)
+            for name in FIELDS
+        ]
         hits = searcher.search(tantivy.Query.boolean_query(each), 1, count=False).hits
         rows = np.array(searcher.fast_field_values(ROW, [address for _, address in hits]), np.int64)
         return int(rows[0]) if len(rows) else None
@@ -211,8 +229,18 @@ class LexicalIndex:
         return any(segment.get("deletes") for segment in segments)
 
     def analyze(self, text: str) -> list[str]:
-        """Return the terms that the index keeps of a text, in order."""
-        return self.analyzer.terms(text)
+        """Return the terms that the index keeps of a text, in order.
+
+        Of a word that differs between the languages of the index, the form that it holds most often:
+        the same for the same word, whatever stands around it.
+        """
+        if len(self._language.spoken) == 1:
+            return self._language.spoken[0].terms(text)
+        return [forms[0] if len(forms) == 1 else self._usual(forms) for forms in self._language.forms(text)]
+
+    def describe(self, query: str) -> str:
+        """Say in one sentence how a query is understood."""
+        return describe(query)
 
     def __len__(self) -> int:
         return self._index.searcher().num_docs
@@ -224,15 +252,46 @@ class LexicalIndex:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         if allow is None:
             return _top(searcher, query, k, count)
-        # Allowed rows that are many and scattered are found sooner by looking deeper than by filtering.
-        depth = round(2 * (k + _SLACK) * count / len(allow))
-        if depth <= _DEEPEST_SCAN and not is_few_runs(allow):
+        if not is_few_runs(allow):
+            found = self._deep(searcher, query, k, allow)
+            if found is not None:
+                return found
+        return _top(searcher, only(self._schema, query, allow), k, len(allow))
+
+    def _deep(self, searcher: tantivy.Searcher, query: tantivy.Query, k: int, allow: Rows) -> Ranked | None:
+        """Look past rows that are not allowed: cheaper than a filter where enough scattered ones are."""
+        share = len(allow) / searcher.num_docs
+        depth = round((k + _SPARE * k**0.5 + _SLACK) / share)
+        while depth * _MS_A_ROW < ms_to_filter(allow):
             rows, scores, complete = _scan(searcher, query, depth)
-            kept = np.isin(rows, allow)
+            kept = among(rows, allow)
             bound = -np.inf if complete else scores[-1] + _TIE
             if complete or np.count_nonzero(kept & (scores > bound + _TIE)) >= k:
                 return best(rows[kept], scores[kept], k, tie=_TIE)
-        return _top(searcher, only(self._schema, query, allow), k, len(allow))
+            depth *= 4
+        return None
+
+    def _look_around(self) -> None:
+        """Read from the index which languages its texts have, and which fields."""
+        about = self._index.searcher().terms_with_prefix(_ABOUT, "")
+        told = [name for name, _ in sorted(about, key=lambda pair: (-pair[1], pair[0]))]
+        self._query_writer.fill([name for name in told if name in FIELDS])
+        self._language.speak([name for name in told if name not in FIELDS])
+        self._forms = {}
+
+    def _usual(self, forms: Forms) -> str:
+        if forms not in self._forms:
+            searcher = self._index.searcher()
+            self._forms[forms] = max(forms, key=lambda form: document_frequency(searcher, FIELDS, form))
+        return self._forms[forms]
+
+    def _frequency(self, searcher: tantivy.Searcher, term: str) -> int:
+        held = document_frequency(searcher, FIELDS, term)
+        return held or max(document_frequency(searcher, FIELDS, form) for form in self._all_forms(term))
+
+    def _all_forms(self, term: str) -> list[str]:
+        """Return a term and what it is in the languages of this index: it may come from another one."""
+        return list(dict.fromkeys([term, *chain.from_iterable(self._language.wordings(term))]))
 
     def _writing(self) -> tantivy.IndexWriter:
         if self._writer is None:
@@ -245,21 +304,43 @@ class LexicalIndex:
                     fix="Wait until it has finished, or end it.",
                     where=str(self._folder) if self._folder else None,
                 ) from error
+            # Another writer may have added rows since this index was opened.
+            self._index.reload()
+            self._look_around()
+            self._highest = _highest(self._index.searcher())
         return self._writer
 
     def _document(self, row: int, text: SearchText) -> tantivy.Document:
         document = tantivy.Document()
+        stemmer = self._language.of(text.language)
         document.add_integer(ROW, row)
+        document.add_text(_ABOUT, stemmer)
+        analyzer = self._language.analyzer(stemmer)
         for name in FIELDS:
-            words = getattr(text, name)
-            if not words:
-                continue
-            value = self.analyzer.field_value(words)
-            if isinstance(value, str):
-                document.add_text(name, value)
-            else:
-                document.add_pre_tokenized_text(name, value)
+            if words := getattr(text, name):
+                document.add_text(_ABOUT, name)
+                value = analyzer.field_value(words, cut=analyzer is not self._language.usual)
+                if isinstance(value, str):
+                    document.add_text(name, value)
+                else:
+                    document.add_pre_tokenized_text(name, value)
         return document
+
+
+def _all_rows(searcher: tantivy.Searcher, query: tantivy.Query) -> Rows:
+    if not searcher.num_docs:
+        return np.empty(0, np.int64)
+    hits = searcher.search(query, searcher.num_docs, count=False).hits
+    rows = searcher.fast_field_values(ROW, [address for _, address in hits])
+    return np.sort(np.array(rows, np.int64))
+
+
+def _highest(searcher: tantivy.Searcher) -> int:
+    """Return the highest row of an index, -1 when it is empty."""
+    if not searcher.num_docs:
+        return -1
+    hits = searcher.search(tantivy.Query.all_query(), 1, count=False, order_by_field=ROW).hits
+    return int(hits[0][0])
 
 
 def _scan(
@@ -318,6 +399,7 @@ def _manual(index: tantivy.Index) -> tantivy.Index:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder().add_integer_field(ROW, stored=False, indexed=True, fast=True)
+    builder = builder.add_text_field(_ABOUT, stored=False, tokenizer_name="raw", index_option="basic")
     for name in FIELDS:
         builder = builder.add_text_field(
             name, stored=False, tokenizer_name=_ANALYSER, index_option="position"

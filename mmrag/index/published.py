@@ -1,24 +1,25 @@
-"""Publish a store's derived indexes, and open them with everything newer searched exactly."""
+"""Publish a store's derived indexes, and open them with everything newer beside them."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmrag.core.errors import Damaged
-from mmrag.core.fields import SearchText, search_text
-from mmrag.core.protocols import Index, Rows, TextIndex
-from mmrag.core.types import Matches
+from mmrag.core.protocols import Index, Rows, TextIndex, VectorSource
+from mmrag.index import columns
+from mmrag.index.column_table import load_table
+from mmrag.index.columns import Columns
+from mmrag.index.exact import ExactOptions
+from mmrag.index.pictures import PictureIndex, PictureOptions
+from mmrag.index.published_words import PublishedWords, add_items, link_tree
 from mmrag.store import Derived, Store
 
-LEXICAL, DENSE = "lexical", "dense"
-_BATCH_ROWS = 2000
+LEXICAL, DENSE, COLUMNS, PICTURES = "lexical", "dense", "columns", "pictures"
 
 
 class TextIndexOptions(Protocol):
@@ -33,66 +34,254 @@ class TextIndexOptions(Protocol):
 
 
 class IndexOptions(Protocol):
-    """Options of a dense index; `identity` as in `TextIndexOptions`."""
+    """Options of a dense index that is built in memory whenever it is opened."""
 
-    def build(self, dim: int) -> Index:
-        """Return an empty index."""
+    def build(self, vectors: VectorSource) -> Index:
+        """Return an index over the vectors."""
+        ...
+
+
+@runtime_checkable
+class KeptIndexOptions(Protocol):
+    """Options of a dense index that is kept on disk; `identity` is what its files depend on."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the files depend on."""
+        ...
+
+    def keeps(self, count: int, dim: int) -> bool:
+        """Return whether so many vectors are worth an index; else they are searched exactly."""
+        ...
+
+    def write(self, folder: Path, vectors: VectorSource) -> None:
+        """Build the index into an empty folder."""
+        ...
+
+    def update(self, old: Path, folder: Path, added: VectorSource, removed: Rows) -> None:
+        """Write what an old folder holds, with changes, into an empty one."""
+        ...
+
+    def is_due(self, old: Path, count: int, added: int, removed: int) -> bool:
+        """Return whether so many changes to an old folder are worth an update now."""
+        ...
+
+    def is_worn(self, old: Path, added: int, removed: int) -> bool:
+        """Return whether so many changes leave an index that is better built anew than updated."""
         ...
 
     def load(self, folder: Path) -> Index:
-        """Open a saved index."""
+        """Open a folder; rows newer than it are added to what this returns."""
         ...
 
 
-def publish(
-    store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int, *, anew: bool = False
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """The derived indexes of a store, as options; the columns that filters read are always kept.
+
+    Picture files are read in the folder `corpus`.
+    """
+
+    dense: IndexOptions | KeptIndexOptions
+    lexical: TextIndexOptions
+    pictures: PictureOptions | None = None
+    corpus: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The indexes of one state of a store.
+
+    Holding on to `held` keeps the files from being removed when newer indexes are published.
+    """
+
+    lexical: TextIndex
+    dense: Index
+    columns: Columns
+    pictures: PictureIndex | None
+    held: tuple[Derived, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An index on disk: how it is built, brought up to date and opened."""
+
+    name: str
+    stamp: Mapping[str, str]
+    open: Callable[[Path], object]
+    build: Callable[[Path], None]
+    update: Callable[[Derived, Path], None]
+    is_due: Callable[[Derived], bool] = lambda old: True
+
+
+def publish(store: Store, indexes: Indexes, *, anew: bool = False) -> None:
     """Bring the derived indexes on disk up to the store's generation; call it as the writer.
+
+    An index over vectors is left behind until a merge is worth its price: what is newer is then
+    searched exactly by those who open it.
 
     Args:
         store: The store.
-        dense: Options of the index over vectors; one without an identity is not kept on disk.
-        lexical: Options of the index over words.
-        dim: The length of a vector.
+        indexes: What is kept, and how.
         anew: Build from all rows, also what is published already; readers keep that until then.
     """
-    if (stamp := stamp_of(lexical)) is not None:
-        _publish_lexical(store, lexical, stamp, anew=anew)
-    if (stamp := stamp_of(dense)) is not None:
-        _publish_dense(store, dense, {**store.identity, **stamp}, dim, anew=anew)
+    for kept in kept_indexes(store, indexes):
+        # The generation is asked for first: if `forget` comes in between, the store refuses the index.
+        generation = store.generation
+        old = None if anew else _base(store, kept, generation)
+        if old is None:
+            store.publish(kept.name, kept.stamp, generation, kept.build)
+        elif old.generation != generation and kept.is_due(old):
+            store.publish(kept.name, kept.stamp, generation, _updating(kept, old))
+
+
+def open_indexes(store: Store, indexes: Indexes, dim: int) -> Opened:
+    """Open all indexes, each with the rows that are newer than it; call it inside a snapshot."""
+    lexical = open_lexical(store, indexes.lexical)
+    dense, held = _open_dense(store, indexes.dense, dim)
+    pictures, hashes = indexes.pictures, None
+    if pictures is not None:
+        published = _whole(store, PICTURES, pictures.identity, pictures.load)
+        hashes = pictures.open(store, published, corpus=indexes.corpus)
+    return Opened(lexical, dense, open_columns(store), hashes, (held,) if held is not None else ())
 
 
 def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
     """Open the published lexical index; rows newer than it are indexed in memory beside it."""
-    published = _usable(store, LEXICAL, stamp_of(options))
-    if published is None or _is_damaged(options.open, published):
+    published = _whole(store, LEXICAL, stamp_of(options), options.open)
+    if published is None:
         whole = options.open(None)
-        _add(whole, store, store.rows())
+        add_items(whole, store, store.rows())
         whole.commit()
         return whole
     base = options.open(published.path)
     added, removed = store.changes(published.generation)
     tail = options.open(None)
-    _add(tail, store, added)
+    add_items(tail, store, added)
     tail.commit()
-    return _Published(published, base, tail, np.union1d(added, removed))
+    return PublishedWords(published, base, tail, np.union1d(added, removed))
 
 
-def open_dense(store: Store, options: IndexOptions, dim: int) -> Index:
-    """Open the published dense index and add what is newer, or build it over the stored vectors."""
-    stamp = stamp_of(options)
-    published = None if stamp is None else _usable(store, DENSE, {**store.identity, **stamp})
-    if published is None or _is_damaged(options.load, published):
-        return _built(store, options, dim)
-    index = options.load(published.path)
-    _catch_up(index, store, published.generation)
-    return index
+def open_columns(store: Store) -> Columns:
+    """Open the published columns with what is newer; without them, filters are left to SQL."""
+    try:
+        return Columns.open(store, _usable(store, COLUMNS, columns.IDENTITY))
+    except Damaged:
+        return Columns.open(store, None)
+
+
+def open_dense(store: Store, options: IndexOptions | KeptIndexOptions, dim: int) -> Index:
+    """Open the published dense index with what is newer, or search the stored vectors exactly."""
+    return _open_dense(store, options, dim)[0]
+
+
+def kept_indexes(store: Store, indexes: Indexes) -> Iterator[Kept]:
+    """Yield the indexes that are kept on disk."""
+    if stamp_of(indexes.lexical) is not None:
+        yield _words(store, indexes.lexical)
+    if isinstance(indexes.dense, KeptIndexOptions) and (vectors := _vectors(store, indexes.dense)):
+        yield vectors
+    # SQL answers filters over a small store as soon.
+    if columns.is_due(0, store.count(), 0):
+        yield _columns(store)
+    if indexes.pictures is not None:
+        yield _pictures(store, indexes.pictures, indexes.corpus)
 
 
 def stamp_of(options: object) -> Mapping[str, str] | None:
     """Return what an index's files depend on; None for an index that is not kept on disk."""
     stamp: Mapping[str, str] | None = getattr(options, "identity", None)
     return stamp
+
+
+def _words(store: Store, options: TextIndexOptions) -> Kept:
+    def build(folder: Path) -> None:
+        index = options.open(folder)
+        add_items(index, store, store.rows())
+        index.commit()
+
+    def update(old: Derived, folder: Path) -> None:
+        link_tree(old.path, folder)
+        index = options.open(folder)
+        added, removed = store.changes(old.generation)
+        index.remove(removed)
+        add_items(index, store, added)
+        index.commit()
+
+    return Kept(LEXICAL, stamp_of(options) or {}, options.open, build, update)
+
+
+def _vectors(store: Store, options: KeptIndexOptions) -> Kept | None:
+    """Return the index over vectors, None where exact search does as well."""
+    count, dim = store.count(), int(store.identity.get("dim", 0))
+    if not count or not options.keeps(count, dim):
+        return None
+
+    def build(folder: Path) -> None:
+        with store.snapshot():
+            options.write(folder, store.vectors())
+
+    def update(old: Derived, folder: Path) -> None:
+        with store.snapshot():
+            added, removed = store.changes(old.generation)
+            if options.is_worn(old.path, len(added), len(removed)):
+                options.write(folder, store.vectors())
+            else:
+                options.update(old.path, folder, store.vectors(added), removed)
+
+    def is_due(old: Derived) -> bool:
+        added, removed = store.changes(old.generation)
+        return options.is_due(old.path, count, len(added), len(removed))
+
+    stamp = {**store.identity, **options.identity}
+    return Kept(DENSE, stamp, options.load, build, update, is_due)
+
+
+def _columns(store: Store) -> Kept:
+    def update(old: Derived, folder: Path) -> None:
+        columns.update(old.path, folder, store, *store.changes(old.generation))
+
+    def is_due(old: Derived) -> bool:
+        added, removed = store.changes(old.generation)
+        return columns.is_due(store.count(), len(added), len(removed))
+
+    return Kept(
+        COLUMNS, columns.IDENTITY, load_table, lambda folder: columns.write(folder, store), update, is_due
+    )
+
+
+def _pictures(store: Store, options: PictureOptions, corpus: Path | None) -> Kept:
+    def update(old: Derived, folder: Path) -> None:
+        options.update(old.path, folder, store, *store.changes(old.generation), corpus=corpus)
+
+    def build(folder: Path) -> None:
+        options.write(folder, store, corpus=corpus)
+
+    return Kept(PICTURES, options.identity, options.load, build, update)
+
+
+def _updating(kept: Kept, old: Derived) -> Callable[[Path], None]:
+    return lambda folder: kept.update(old, folder)
+
+
+def _open_dense(
+    store: Store, options: IndexOptions | KeptIndexOptions, dim: int
+) -> tuple[Index, Derived | None]:
+    with store.snapshot():
+        if isinstance(options, KeptIndexOptions):
+            stamp = {**store.identity, **options.identity}
+            if (published := _whole(store, DENSE, stamp, options.load)) is not None:
+                index = options.load(published.path)
+                added, removed = store.changes(published.generation)
+                index.remove(removed)
+                if len(added):
+                    index.add(added, store.embeddings(added))
+                return index, published
+        if not store.count():
+            return ExactOptions().empty(dim), None
+        # Training takes minutes: who only searches looks at every vector until the writer has published.
+        exact = ExactOptions() if isinstance(options, KeptIndexOptions) else options
+        return exact.build(store.vectors()), None
 
 
 def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived | None:
@@ -103,163 +292,20 @@ def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived
     return published if published.generation >= store.horizon else None
 
 
-def _is_damaged(load: Callable[[Path], object], published: Derived) -> bool:
-    """Tell whether files of the right names and sizes hold something else: they are built again."""
-    try:
-        load(published.path)
-    except Damaged:
-        return True
-    return False
+def _whole(
+    store: Store, name: str, stamp: Mapping[str, str] | None, load: Callable[[Path], object]
+) -> Derived | None:
+    """Return a usable index, none if files of the right names and sizes hold something else."""
+    published = _usable(store, name, stamp)
+    if published is not None:
+        try:
+            load(published.path)
+        except Damaged:
+            return None
+    return published
 
 
-def _base(store: Store, name: str, stamp: Mapping[str, str], generation: int) -> Derived | None:
+def _base(store: Store, kept: Kept, generation: int) -> Derived | None:
     """Return the published index to go on from; one ahead of its catalog (restored from a backup) is none."""
-    old = _usable(store, name, stamp)
+    old = _whole(store, kept.name, kept.stamp, kept.open)
     return old if old is not None and old.generation <= generation else None
-
-
-def _publish_lexical(
-    store: Store, options: TextIndexOptions, stamp: Mapping[str, str], *, anew: bool
-) -> None:
-    # The generation is asked for first: if `forget` comes in between, the store refuses the index.
-    generation = store.generation
-    old = None if anew else _base(store, LEXICAL, stamp, generation)
-    if old is not None and _is_damaged(options.open, old):
-        old = None
-    if old is not None and old.generation == generation:
-        return
-
-    def build(folder: Path) -> None:
-        if old is not None:
-            _link_tree(old.path, folder)
-        index = options.open(folder)
-        if old is None:
-            added = store.rows()
-        else:
-            added, removed = store.changes(old.generation)
-            index.remove(removed)
-        _add(index, store, added)
-        index.commit()
-
-    store.publish(LEXICAL, stamp, generation, build)
-
-
-def _publish_dense(
-    store: Store, options: IndexOptions, stamp: Mapping[str, str], dim: int, *, anew: bool
-) -> None:
-    generation = store.generation
-    old = None if anew else _base(store, DENSE, stamp, generation)
-    if old is not None and _is_damaged(options.load, old):
-        old = None
-    if old is not None and old.generation == generation:
-        return
-
-    def build(folder: Path) -> None:
-        if old is None:
-            index = _built(store, options, dim)
-        else:
-            index = options.load(old.path)
-            _catch_up(index, store, old.generation)
-        index.save(folder)
-
-    store.publish(DENSE, stamp, generation, build)
-
-
-def _built(store: Store, options: IndexOptions, dim: int) -> Index:
-    index = options.build(dim)
-    with store.snapshot():
-        rows = store.rows()
-        if len(rows):
-            index.add(rows, store.embeddings(rows))
-    return index
-
-
-def _catch_up(index: Index, store: Store, generation: int) -> None:
-    with store.snapshot():
-        added, removed = store.changes(generation)
-        index.remove(removed)
-        if len(added):
-            index.add(added, store.embeddings(added))
-
-
-def _add(index: TextIndex, store: Store, rows: Rows) -> None:
-    for batch in _batches(rows):
-        items = store.items(batch)
-        # A writer may have removed some since: the next changes tell.
-        present = batch[np.isin(batch, list(items))]
-        index.add(present, [search_text(items[row]) for row in present.tolist()])
-
-
-def _batches(rows: Rows) -> Iterator[Rows]:
-    return (rows[start : start + _BATCH_ROWS] for start in range(0, len(rows), _BATCH_ROWS))
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    """Copy a folder by hard links: index segments are never changed in place, only replaced."""
-    for file in source.iterdir():
-        if file.suffix == ".lock":
-            continue
-        # Small state files are copied, in case an engine rewrites one in place.
-        if file.suffix == ".json":
-            shutil.copy2(file, target / file.name)
-        else:
-            try:
-                os.link(file, target / file.name)
-            except OSError:
-                shutil.copy2(file, target / file.name)
-
-
-class _Published:
-    """A published text index, the rows that it does not know yet, and those it must not show.
-
-    Holding on to `Derived` keeps the files from being removed when a newer index is published.
-    """
-
-    def __init__(self, derived: Derived, base: TextIndex, tail: TextIndex, hidden: Rows) -> None:
-        self._derived, self._base, self._tail, self._hidden = derived, base, tail, hidden
-
-    def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
-        self._hidden = np.union1d(self._hidden, rows)
-        self._tail.add(rows, texts)
-
-    def remove(self, rows: Rows) -> None:
-        self._hidden = np.union1d(self._hidden, rows)
-        self._tail.remove(rows)
-
-    def search(self, queries: Sequence[str], k: int, *, allow: Rows | None = None) -> Matches:
-        if not len(self._hidden) and not len(self._tail):
-            return self._base.search(queries, k, allow=allow)
-        old = self._base.search(queries, k + len(self._hidden), allow=allow)
-        shown = ~np.isin(old.rows, self._hidden)
-        new = self._tail.search(queries, k, allow=allow)
-        as_in_base = np.array([self._scale(query) for query in queries], np.float32)[:, None]
-        new = Matches(new.rows, new.scores * as_in_base)
-        rows = np.hstack([np.where(shown, old.rows, -1), new.rows])
-        scores = np.hstack([np.where(shown, old.scores, -np.inf), new.scores]).astype(np.float32)
-        order = np.lexsort((rows, -scores), axis=1)[:, :k]
-        return Matches(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
-
-    def _scale(self, query: str) -> float:
-        """Return what a score of the tail is worth beside those of the published part.
-
-        BM25 adds up idf, and in a tail of one item every word is frequent: unscaled, a new item that
-        alone holds the query's words stood behind all old ones that hold one of them.
-        """
-        terms = list(dict.fromkeys(self._base.analyze(query)))
-        nowhere = self._tail.idf([""])
-        own = self._tail.idf(terms)
-        known = own < nowhere
-        return float(self._base.idf(terms)[known].sum() / own[known].sum()) if known.any() else 1.0
-
-    def commit(self) -> None:
-        self._tail.commit()
-
-    def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
-        # The published part is nearly all of the corpus; a term only the tail knows is rare anyway.
-        return self._base.idf(terms)
-
-    def analyze(self, text: str) -> list[str]:
-        return self._base.analyze(text)
-
-    def __len__(self) -> int:
-        return len(self._base) + len(self._tail)

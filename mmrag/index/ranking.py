@@ -32,20 +32,54 @@ def best(rows: Rows, scores: NDArray[np.float32], k: int, *, tie: float = TIE) -
         rows, scores = rows[near], scores[near]
     order = np.lexsort((rows, -scores))
     rows, scores = rows[order], scores[order]
-    gaps = scores[:-1] - scores[1:]
-    if ((gaps > 0) & (gaps <= tie)).any():
-        _join_groups(rows, scores, tie)
-    return rows[:k], scores[:k]
+    found, leading = settle(rows[None], scores[None], k, tie=tie)
+    return found[0], leading[0]
 
 
-def _join_groups(rows: Rows, scores: NDArray[np.float32], tie: float) -> None:
-    start = 0
-    while start < len(scores):
-        end = start + int(np.searchsorted(-scores[start:], tie - scores[start], side="right"))
-        if end - start > 1:
-            rows[start:end].sort()
-            scores[start:end] = scores[start]
-        start = max(end, start + 1)
+def settle(
+    rows: Rows, scores: NDArray[np.float32], k: int, *, tie: float = TIE
+) -> tuple[Rows, NDArray[np.float32]]:
+    """Put rows that tie in the order of their numbers, with the score of the first of their group.
+
+    Args:
+        rows: Found rows, a line a query; -1 where there are no more.
+        scores: Their scores, falling along each line; -inf where there are no more.
+        k: How many to keep of each line.
+        tie: A group is what is within this of its best.
+
+    Shapes:
+        rows (n, m), scores (n, m) -> (n, min(k, m)) each
+    """
+    # A tie with the first row that is cut off changes what is kept.
+    near = np.zeros(len(rows), np.bool_) if rows.shape[1] < 2 else _ties(scores, tie).any(axis=1)
+    if not near.any():
+        return rows[:, :k], scores[:, :k]
+    leading = _leading(scores[near], tie)
+    order = np.lexsort((rows[near], -leading), axis=-1)[:, :k]
+    settled, shown = rows[:, :k].copy(), scores[:, :k].copy()
+    settled[near] = np.take_along_axis(rows[near], order, 1)
+    shown[near] = np.take_along_axis(leading, order, 1)
+    return settled, shown
+
+
+def _ties(scores: NDArray[np.float32], tie: float) -> NDArray[np.bool_]:
+    # Not by differences: of two -inf that is no number.
+    ties: NDArray[np.bool_] = scores[:, 1:] >= scores[:, :-1] - np.float32(tie)
+    return ties & (scores[:, 1:] > -np.inf)
+
+
+def _leading(scores: NDArray[np.float32], tie: float) -> NDArray[np.float32]:
+    """Return for each score the best of its group."""
+    starts = np.ones(scores.shape, np.bool_)
+    starts[:, 1:] = ~_ties(scores, tie)
+    places = np.maximum.accumulate(np.where(starts, np.arange(scores.shape[1]), 0), axis=1)
+    leading = np.take_along_axis(scores, places, 1)
+    # A chain of near scores may be longer than a tie: then groups are cut one after the other.
+    long = np.flatnonzero((scores < leading - np.float32(tie)).any(axis=1))
+    for column in range(1, scores.shape[1] if len(long) else 0):
+        best_of, here = leading[long, column - 1], scores[long, column]
+        leading[long, column] = np.where(here >= best_of - np.float32(tie), best_of, here)
+    return leading
 
 
 def matches(found: Sequence[Ranked], k: int) -> Matches:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from mmrag.core.errors import Damaged
-from mmrag.core.fields import search_text
+from mmrag.core.fields import FIELDS, search_text
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Item
 from mmrag.index.lexical import LexicalIndex
-from mmrag.index.published import DENSE, LEXICAL, IndexOptions, TextIndexOptions, publish, stamp_of
+from mmrag.index.okapi import OkapiIndex
+from mmrag.index.published import (
+    COLUMNS,
+    DENSE,
+    LEXICAL,
+    PICTURES,
+    Indexes,
+    Kept,
+    TextIndexOptions,
+    kept_indexes,
+    publish,
+    stamp_of,
+)
 from mmrag.store import Derived, RowsOf, Store
 from mmrag.store.derived import Shelf
 
 
-def reindex(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: int) -> list[Derived]:
+def reindex(store: Store, indexes: Indexes) -> list[Derived]:
     """Build the derived indexes anew from the stored vectors and words, and publish them.
 
     Readers keep the old ones until then.
@@ -31,22 +41,17 @@ def reindex(store: Store, dense: IndexOptions, lexical: TextIndexOptions, dim: i
         OutOfSpace: The old ones stay.
     """
     with store.writer():
-        publish(store, dense, lexical, dim, anew=True)
-        found = [store.derived(name) for name in (LEXICAL, DENSE)]
+        publish(store, indexes, anew=True)
+        found = [store.derived(name) for name in (LEXICAL, DENSE, COLUMNS, PICTURES)]
     return [derived for derived in found if derived is not None]
 
 
-def row_lists(store: Store, dense: IndexOptions, lexical: TextIndexOptions) -> dict[str, RowsOf]:
+def row_lists(store: Store, indexes: Indexes) -> dict[str, RowsOf]:
     """Return how `verify` looks into the indexes of these options.
 
     One that was published with other options is not looked into: it is built anew when it is needed.
     """
-    looks: dict[str, RowsOf] = {}
-    if (stamp := stamp_of(lexical)) is not None:
-        looks[LEXICAL] = _look(lexical.open, stamp)
-    if (stamp := stamp_of(dense)) is not None:
-        looks[DENSE] = _look(dense.load, {**store.identity, **stamp})
-    return looks
+    return {kept.name: _look(kept) for kept in kept_indexes(store, indexes)}
 
 
 def leftovers(store: Store, lexical: TextIndexOptions) -> Callable[[Sequence[Item]], list[str]]:
@@ -58,10 +63,13 @@ def leftovers(store: Store, lexical: TextIndexOptions) -> Callable[[Sequence[Ite
     return lambda items: list(_leftovers(store, lexical, items))
 
 
-def _look(open_files: Callable[[Path], object], stamp: Mapping[str, str]) -> RowsOf:
+def _look(kept: Kept) -> RowsOf:
     def rows(derived: Derived) -> Rows | None:
-        listed = getattr(open_files(derived.path), "rows", None) if derived.stamp == stamp else None
-        found: Rows | None = listed() if listed is not None else None
+        # Pictures are of some rows only.
+        if derived.stamp != kept.stamp or kept.name == PICTURES:
+            return None
+        listed = getattr(kept.open(derived.path), "rows", None)
+        found: Rows | None = listed() if callable(listed) else listed
         return found
 
     return rows
@@ -80,13 +88,13 @@ def _leftovers(store: Store, options: TextIndexOptions, items: Sequence[Item]) -
     strange = set(np.setdiff1d(index.rows(), store.rows()).tolist())
     if strange:
         yield f"The lexical index still holds {len(strange)} rows that were removed."
-    fields = (text for item in items for text in astuple(search_text(item)) if text)
-    for term in {term for text in fields for term in index.analyze(text)}:
+    fields = (getattr(search_text(item), field) for item in items for field in FIELDS)
+    for term in {term for text in fields if text for term in index.analyze(text)}:
         if index.row_with(term) in strange:
             yield f"The lexical index still holds the word {term!r}."
 
 
-def _opened(published: Derived, options: TextIndexOptions) -> tuple[LexicalIndex | None, str]:
+def _opened(published: Derived, options: TextIndexOptions) -> tuple[LexicalIndex | OkapiIndex | None, str]:
     """Open the published words; else say why they cannot be looked into."""
     if published.stamp != stamp_of(options):
         return None, "it was built with other options"
@@ -94,6 +102,6 @@ def _opened(published: Derived, options: TextIndexOptions) -> tuple[LexicalIndex
         index = options.open(published.path)
     except Damaged:
         return None, "it cannot be opened"
-    if not isinstance(index, LexicalIndex):
+    if not isinstance(index, LexicalIndex | OkapiIndex):
         return None, f"mmrag does not know the files of {type(index).__name__}"
     return index, ""

@@ -20,6 +20,7 @@ class Components:
     ocr: Registry
     dense: Registry
     lexical: Registry
+    pictures: Registry
     fusion: Registry
     answerer: Registry
 
@@ -38,18 +39,24 @@ def builtin_components() -> Components:
         ),
         dense=Registry(
             "dense_index",
-            {"exact": "mmrag.index.exact:ExactOptions", "faiss": "mmrag.index.faiss:FaissOptions"},
+            {
+                "auto": "mmrag.index.auto:AutoOptions",
+                "exact": "mmrag.index.exact:ExactOptions",
+                "faiss": "mmrag.index.ann.options:FaissOptions",
+            },
         ),
         lexical=Registry(
             "lexical_index",
             {
                 "tantivy": "mmrag.index.lexical:LexicalOptions",
-                "rank-bm25": "mmrag.index.bm25:RankBm25Options",
+                "okapi": "mmrag.index.okapi:OkapiOptions",
             },
         ),
+        pictures=Registry("picture_index", {"phash": "mmrag.index.pictures:PictureOptions"}),
         fusion=Registry(
             "fusion",
             {
+                "calibrated": "mmrag.search.calibrated:CalibratedFusion",
                 "min-max": "mmrag.search.fusion:MinMaxFusion",
                 "rrf": "mmrag.search.fusion:RrfFusion",
                 "weighted": "mmrag.search.fusion:WeightedFusion",

@@ -16,6 +16,7 @@ from mmrag.recipes.components import COMPONENTS, Components
 from mmrag.recipes.document import MAX_BYTES, Document, KeyPath, Problem, Spot, parse, write
 from mmrag.recipes.schema import (
     INDEX_KEYS,
+    NOTES,
     PIPELINE_KEYS,
     VERSION,
     Checker,
@@ -49,7 +50,8 @@ def load_pipeline(name_or_path: str | Path, *, components: Components = COMPONEN
     """Load a pipeline recipe with its index recipe.
 
     Args:
-        name_or_path: A shipped recipe's name, or the path of a file that ends in `.yaml` or `.yml`.
+        name_or_path: A shipped recipe's name, or the path of a file that ends in `.yaml` or `.yml`. An
+            index recipe stands for the default pipeline over it.
         components: What the recipe can name.
 
     Raises:
@@ -80,7 +82,7 @@ def check(name_or_path: str | Path, *, components: Components = COMPONENTS) -> l
     """
     loader = _Loader(components)
     try:
-        file = _find_any(name_or_path)
+        file = _find(name_or_path, "pipeline")
         if _kind_of(file) == "index":
             loader.index(file)
         else:
@@ -93,13 +95,13 @@ def check(name_or_path: str | Path, *, components: Components = COMPONENTS) -> l
 def show(name_or_path: str | Path, *, components: Components = COMPONENTS) -> str:
     """Return a recipe as YAML with everything written out: a file to start one's own from.
 
-    A name is a pipeline's; `indexes/NAME` means an index.
+    A name is a pipeline's where there is one; `indexes/NAME` means an index.
 
     Raises:
         UnknownName: No shipped recipe has this name.
         RecipeError: The recipe is wrong.
     """
-    file = _find_any(name_or_path)
+    file = _find(name_or_path, "pipeline")
     recipe = (load_index if _kind_of(file) == "index" else load_pipeline)(file, components=components)
     return f"# {recipe.name}, digest {recipe.digest[:16]}\n{write({'recipe': VERSION, **recipe.data})}"
 
@@ -109,7 +111,9 @@ def list_recipes() -> list[RecipeInfo]:
     loader = _Loader(COMPONENTS)
     found = []
     for kind in _FOLDERS:
-        for path in sorted(shipped_folder(kind).glob("*.yaml")):
+        for path in sorted(
+            shipped_folder(kind).glob("*.yaml"), key=lambda path: (path.stem != "default", path)
+        ):
             description = str(loader.document(path, kind).data.get("description", ""))
             needs = tuple(sorted(loader.needs(path, kind)))
             found.append(RecipeInfo(path.stem, kind, description, needs, path))
@@ -140,8 +144,11 @@ class _Loader:
         self._files: dict[Path, Document] = {}
 
     def pipeline(self, file: Path) -> PipelineRecipe | None:
-        document = self.document(file, "pipeline")
-        index = self._index_of(document, file)
+        if _kind_of(file) == "index":
+            document, index = self._default_over(file), self.index(file)
+        else:
+            document = self.document(file, "pipeline")
+            index = self._index_of(document, file)
         checker = Checker(document, self.components)
         recipe = check_pipeline(_name(file), checker, index)
         self.problems += checker.problems
@@ -162,6 +169,12 @@ class _Loader:
             target = self._follow(document, "index", "index")
             found |= self.needs(target, "index") if target else set()
         return found
+
+    def _default_over(self, file: Path) -> Document:
+        """Return the default pipeline under the notes of an index recipe."""
+        default = self.document(_find("default", "pipeline"), "pipeline")
+        notes = {key: value for key, value in self.document(file, "index").data.items() if key in NOTES}
+        return replace(default, data={**default.data, **notes})
 
     def _index(self, document: Document, name: str) -> IndexRecipe | None:
         checker = Checker(document, self.components)
@@ -241,8 +254,10 @@ def _find(name_or_path: str | Path, kind: Kind) -> Path:
         if not path.is_file():
             raise RecipeError(f"There is no file {str(path)!r}.", fix="See: mmrag recipe list")
         return path
+    if kind == "pipeline" and name_or_path.startswith("indexes/"):
+        return _find(name_or_path, "index")
+    known = _shipped("index") | _shipped(kind)
     name = name_or_path.removeprefix(f"{_FOLDERS[kind]}/")
-    known = {path.stem: path for path in shipped_folder(kind).glob("*.yaml")}
     if name not in known:
         path_like = " A path to a recipe ends in .yaml." if "/" in name or "\\" in name else ""
         raise UnknownName(
@@ -251,10 +266,8 @@ def _find(name_or_path: str | Path, kind: Kind) -> Path:
     return known[name]
 
 
-def _find_any(name_or_path: str | Path) -> Path:
-    if str(name_or_path).startswith("indexes/") and not str(name_or_path).endswith((".yaml", ".yml")):
-        return _find(name_or_path, "index")
-    return _find(name_or_path, "pipeline")
+def _shipped(kind: Kind) -> dict[str, Path]:
+    return {path.stem: path for path in shipped_folder(kind).glob("*.yaml")}
 
 
 def _kind_of(file: Path) -> Kind:

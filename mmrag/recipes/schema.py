@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmrag.core.errors import ConfigError, UnknownName, did_you_mean
 from mmrag.core.identity import digest_json
@@ -14,14 +15,18 @@ from mmrag.recipes.components import Components
 from mmrag.recipes.document import Document, KeyPath, Problem
 from mmrag.recipes.parameters import build_options, convert, to_data
 
+if TYPE_CHECKING:
+    from mmrag.index.published import Indexes
+
 VERSION = 1
-LANES = ("lexical", "dense")
+LANES = ("lexical", "dense", "pictures")
 Kind = Literal["index", "pipeline"]
 
 NOTES: dict[str, Any] = {"description": str, "licence": str, "needs": tuple[str, ...]}
 """What people read; it is no part of a recipe's digest."""
 
-INDEX_KEYS = ("embedder", "splitter", "ocr", "dense", "lexical")
+INDEX_KEYS = ("embedder", "splitter", "ocr", "dense", "lexical", "pictures")
+_OPTIONAL = ("ocr", "pictures")
 PIPELINE_KEYS = ("index", "search", "evidence", "answer")
 SEARCH_KEYS = ("depth", "fusion")
 
@@ -39,11 +44,18 @@ class IndexRecipe:
     ocr: Any | None
     dense: Any
     lexical: Any
+    pictures: Any | None
     data: Mapping[str, Any]
     digest: str
     description: str = ""
     licence: str = ""
     needs: tuple[str, ...] = ()
+
+    def indexes(self, corpus: Path) -> Indexes:
+        """Return the search indexes over a folder, as options."""
+        from mmrag.index.published import Indexes
+
+        return Indexes(self.dense, self.lexical, self.pictures, corpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,7 @@ def check_index(name: str, checker: Checker) -> IndexRecipe | None:
     """Return the index recipe of a document, or None when the checker found a problem."""
     document, components = checker.document, checker.components
     data = document.data
-    required = [key for key in INDEX_KEYS if key != "ocr"]
+    required = [key for key in INDEX_KEYS if key not in _OPTIONAL]
     if not checker.keys(data, (), (*INDEX_KEYS, *NOTES, "recipe", "extends"), required):
         return None
     notes = checker.notes()
@@ -159,7 +171,7 @@ def check_index(name: str, checker: Checker) -> IndexRecipe | None:
     options: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
     for key, registry in registries.items():
-        if data.get(key) is None and (key == "ocr" or key not in data):
+        if data.get(key) is None and (key in _OPTIONAL or key not in data):
             options[key], resolved[key] = None, None
         else:
             options[key], resolved[key] = checker.component(data[key], (key,), registry)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import perf_counter
 
+import numpy as np
+
 from mmrag.core.errors import ConfigError, QueryError, UnsupportedModality
 from mmrag.core.protocols import Fusion, Rows
-from mmrag.core.types import Hit, Item, Matches, Query, SourceId, Step
-from mmrag.search.lanes import Lane
+from mmrag.core.types import Hit, Item, Matches, Modality, Query, SourceId, Step
+from mmrag.search.calibrated import QueryFusion
+from mmrag.search.fusion import family
+from mmrag.search.lanes import Demanding, Lane
 
 _DEEPER = 4
 _PAGE = 40
@@ -21,11 +25,15 @@ _PAGE = 40
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """What a lane did: `reason` says why it was not used, or what it left out."""
+    """What a lane did: `reason` says why it was not used, or what it left out.
+
+    `meant` tells whether it looks at anything that the query holds.
+    """
 
     name: str
     used: bool
     reason: str = ""
+    meant: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class HybridRetriever:
     def __init__(
         self,
         lanes: Sequence[Lane],
-        fusion: Fusion,
+        fusion: Fusion | QueryFusion,
         load: Callable[[Sequence[int]], Mapping[int, Item]],
         *,
         depth: int = 100,
@@ -107,12 +115,12 @@ class HybridRetriever:
         reports = self.reports(query)
         clock = _Clock()
         found = list(islice(self.found(query, allow=allow, clock=clock), min(k, sys.maxsize)))
-        unused = [report for report in reports if not report.used]
-        notes = [f"Searched without the {report.name} lane. {report.reason}" for report in unused]
-        notes += [report.reason for report in reports if report.used and report.reason]
+        notes = self._notes(query, reports)
         if allow is not None and len(allow) == 0:
             notes.append("The filter leaves no item to search.")
-        return Explanation(query, reports, tuple(one.hit() for one in found), tuple(notes), clock.steps())
+        return Explanation(
+            query, reports, tuple(one.hit() for one in found), tuple(notes), self._steps(query, clock)
+        )
 
     def reports(self, query: Query) -> tuple[LaneReport, ...]:
         """Return which lanes take a query.
@@ -124,7 +132,8 @@ class HybridRetriever:
         reports = []
         for lane in self.lanes:
             reason = lane.why_not_usable(query)
-            reports.append(LaneReport(lane.name, reason is None, reason or lane.limits(query) or ""))
+            meant = not query.parts or not query.modalities.isdisjoint(lane.modalities)
+            reports.append(LaneReport(lane.name, reason is None, reason or lane.limits(query) or "", meant))
         if not any(report.used for report in reports):
             _refuse(query, reports)
         return tuple(reports)
@@ -136,6 +145,8 @@ class HybridRetriever:
         clock = clock or _Clock()
         used = {report.name for report in self.reports(query) if report.used}
         lanes = [lane for lane in self.lanes if lane.name in used]
+        allow = _demanded(lanes, query, allow)
+        fusion = self._fusion.for_query(query) if isinstance(self._fusion, QueryFusion) else self._fusion
         by_key: dict[object, Found] = {}
         seen: set[int] = set()
         depth, limit = self._depth, float("inf")
@@ -146,7 +157,7 @@ class HybridRetriever:
                     matches[lane.name] = lane.search(query, depth, allow=allow)
             width = sum(one.rows.shape[1] for one in matches.values())
             with clock.step("fuse"):
-                fused = self._fusion(matches, width)
+                fused = fusion(matches, width)
             for one in self._fresh(fused, matches, seen, by_key, clock):
                 # Deeper lists are fused anew, on another scale: what comes later never scores higher.
                 limit = one.score = min(one.score, limit)
@@ -154,6 +165,27 @@ class HybridRetriever:
             if not any(_is_full(one) for one in matches.values()):
                 return
             depth *= _DEEPER
+
+    def _notes(self, query: Query, reports: Sequence[LaneReport]) -> list[str]:
+        """Say what the query missed: not that a lane for pictures had nothing to do with words."""
+        notes = [
+            f"Searched without the {family(report.name)} lane. {report.reason}"
+            for report in reports
+            if report.meant and not report.used
+        ]
+        taken: set[Modality] = set()
+        if any(part.role == "ocr" for part in query.parts):
+            taken.add("image")
+        looked_at = [lane.modalities for lane, report in zip(self.lanes, reports, strict=True) if report.used]
+        if not query.modalities <= taken.union(*looked_at):
+            notes += [report.reason for report in reports if report.used and report.reason]
+        return list(dict.fromkeys(notes))
+
+    def _steps(self, query: Query, clock: _Clock) -> tuple[Step, ...]:
+        told = {lane.name: lane.told(query) for lane in self.lanes if isinstance(lane, Demanding)}
+        if isinstance(self._fusion, QueryFusion):
+            told["fuse"] = self._fusion.told(query)
+        return tuple(replace(step, detail=told.get(step.name, step.detail)) for step in clock.steps())
 
     def _fresh(
         self,
@@ -205,6 +237,14 @@ class _Clock:
 
     def steps(self) -> tuple[Step, ...]:
         return tuple(Step(name, ms) for name, ms in self._ms.items())
+
+
+def _demanded(lanes: Sequence[Lane], query: Query, allow: Rows | None) -> Rows | None:
+    """Narrow what is allowed to what a query's own marks leave: in every lane, not only that of words."""
+    for lane in lanes:
+        if isinstance(lane, Demanding) and (rows := lane.demanded(query)) is not None:
+            allow = rows if allow is None else np.intersect1d(allow, rows, assume_unique=True)
+    return allow
 
 
 def _is_full(matches: Matches) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mmrag.core.language import detect_language
 from mmrag.core.protocols import Embedder, Index, Rows, TextIndex
-from mmrag.core.types import Matches, Query
+from mmrag.core.query_syntax import plain
+from mmrag.core.types import Embeddings, Matches, Modality, Query, Scalar
 
 
 class Lane(Protocol):
@@ -16,7 +17,12 @@ class Lane(Protocol):
 
     @property
     def name(self) -> str:
-        """What the lane is called in hits, weights and explanations."""
+        """What the lane is called in hits, weights and explanations; `part:of` is a part of lane `part`."""
+        ...
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What parts of a query it looks at: nobody misses it in a query without any of them."""
         ...
 
     def why_not_usable(self, query: Query) -> str | None:
@@ -32,6 +38,19 @@ class Lane(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """A lane that knows which rows a query leaves to all lanes, and how it reads the query."""
+
+    def demanded(self, query: Query) -> Rows | None:
+        """Return the rows that may be found, sorted; None for all."""
+        ...
+
+    def told(self, query: Query) -> Mapping[str, Scalar]:
+        """Return how a query is understood, for explanations."""
+        ...
 
 
 class DenseLane:
@@ -58,6 +77,12 @@ class DenseLane:
         self._index = index
         self._corpus_languages = corpus_languages
         self._detect = detect
+        self._last: tuple[Query, Embeddings] | None = None
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What the embedder takes."""
+        return self._embedder.modalities
 
     def why_not_usable(self, query: Query) -> str | None:
         """Return why the embedder cannot take a query: its modality, its language, or the corpus's."""
@@ -94,10 +119,17 @@ class DenseLane:
 
     def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k rows whose embeddings are nearest to those of the query."""
-        return self._index.search(self._embedder.embed_queries([self._seen(query)]), k, allow=allow)
+        return self._index.search(self._embedded(query), k, allow=allow)
 
     def __len__(self) -> int:
         return len(self._index)
+
+    def _embedded(self, query: Query) -> Embeddings:
+        # One query is searched for several times: deeper, and in each part of a lane.
+        last = self._last
+        if last is None or last[0] != query:
+            last = self._last = query, self._embedder.embed_queries([self._seen(query)])
+        return last[1]
 
     @property
     def _who(self) -> str:
@@ -106,7 +138,11 @@ class DenseLane:
 
     def _seen(self, query: Query) -> Query:
         taken = self._embedder.modalities
-        return replace(query, parts=tuple(part for part in query.parts if part.modality in taken))
+        parts = (part for part in query.parts if part.modality in taken)
+        # `-name:old` and its like are for the lexical index; an embedder would take them for words.
+        return replace(
+            query, parts=tuple(replace(part, text=plain(part.text)) if part.text else part for part in parts)
+        )
 
 
 class LexicalLane:
@@ -116,6 +152,11 @@ class LexicalLane:
         self.name = name
         self._index = index
 
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """Words only."""
+        return frozenset({"text"})
+
     def why_not_usable(self, query: Query) -> str | None:
         """Return that a query has no words."""
         return None if self._index.analyze(query.text) else "The query has no words to look for."
@@ -124,6 +165,16 @@ class LexicalLane:
         """Return that only the words of a query are looked for."""
         others = query.modalities - {"text"}
         return f"Words only were looked for, not the {_join(others)}." if others else None
+
+    def demanded(self, query: Query) -> Rows | None:
+        """Return the rows that a query's `+"word"` and `-"word"` leave to all lanes, sorted; None for all."""
+        find: Callable[[str], Rows | None] | None = getattr(self._index, "demanded", None)
+        return find(query.text) if find is not None else None
+
+    def told(self, query: Query) -> Mapping[str, Scalar]:
+        """Return how a query is understood, for explanations."""
+        describe: Callable[[str], str] | None = getattr(self._index, "describe", None)
+        return {"query": describe(query.text)} if describe is not None else {}
 
     def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k rows whose words match the query best."""

@@ -116,6 +116,7 @@ def why_not(
         if reports[lane.name].used
         else LaneStanding(lane.name, 0, None, reports[lane.name].reason)
         for lane in retriever.lanes
+        if reports[lane.name].meant
     )
     wanted = set(allowed.tolist())
     last_score: float | None = None

@@ -32,8 +32,9 @@ from mmrag.store.lock import writer_lock
 from mmrag.store.migrate import migrate
 from mmrag.store.records import CompactReport, Derived, SourceRecord
 from mmrag.store.schema import FORMAT, stored_format
+from mmrag.store.stream import StoredVectors, find_placements, stored_vectors
 from mmrag.store.tidy import compact_store, sweep
-from mmrag.store.vectors import Placements, SegmentReader
+from mmrag.store.vectors import SegmentReader
 from mmrag.store.writer import Writer
 
 
@@ -239,9 +240,19 @@ class Store:
             StoreError: A row is gone; read rows and embeddings inside one `snapshot`.
             Damaged: A file is torn or missing.
         """
-        with self._segments.lease():
-            at, dim = self._placements(np.asarray(rows, dtype=np.int64))
-            return self._segments.gather(at, dim)
+        with self.snapshot(), self._readers.use() as db:
+            at = find_placements(db, np.asarray(rows, dtype=np.int64))
+            return self._segments.gather(at, catalog.dim(db))
+
+    def vectors(self, rows: Rows | None = None) -> StoredVectors:
+        """Open the vectors of rows, or of all, to be read in batches: as many as memory does not hold.
+
+        Raises:
+            StoreError: A row is gone.
+            Damaged: A file is torn or missing.
+        """
+        with self.snapshot(), self._readers.use() as db:
+            return stored_vectors(db, self._segments, rows)
 
     def blob(self, digest: str) -> bytes | None:
         """Return encoded media by its digest, None if it is not here."""
@@ -351,24 +362,6 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _placements(self, rows: Rows) -> tuple[Placements, int]:
-        with self._readers.use() as db:
-            found = db.execute(
-                "SELECT i.row, v.segment, v.first, v.count FROM items i JOIN vectors v ON v.number = i.vector"
-                " WHERE i.row IN (SELECT value FROM json_each(?))",
-                (_json(rows),),
-            ).fetchall()
-            dim = catalog.dim(db)
-        table = np.array(found, dtype=np.int64).reshape(-1, 4)
-        table = table[np.argsort(table[:, 0])]
-        places = np.minimum(np.searchsorted(table[:, 0], rows), max(0, len(table) - 1))
-        if len(rows) and (not len(table) or (table[places, 0] != rows).any()):
-            raise StoreError(
-                "Some rows are not in the store any more.",
-                fix="Read rows and embeddings inside one store.snapshot().",
-            )
-        return Placements(table[places, 1], table[places, 2], table[places, 3]), dim
 
 
 def _catalog(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,16 @@ class Placements:
     """Where the vectors of some items lie: segment, first vector there, how many.
 
     Shapes:
-        each int64 [n_items]
+        each integers [n_items]
     """
 
-    segments: NDArray[np.int64]
+    segments: NDArray[np.integer]
     firsts: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.integer]
+
+    def take(self, which: slice | NDArray[np.int64]) -> Placements:
+        """Return those of some items."""
+        return Placements(self.segments[which], self.firsts[which], self.counts[which])
 
 
 class SegmentReader:
@@ -62,23 +66,20 @@ class SegmentReader:
         Raises:
             Damaged: A file is torn or missing.
         """
-        offsets = np.zeros(len(at.counts) + 1, dtype=np.int64)
-        np.cumsum(at.counts, out=offsets[1:])
-        total = int(offsets[-1])
-        if total == 0:
-            return Embeddings(np.empty((0, dim), dtype=np.float32), offsets)
-        one_segment = bool((at.segments == at.segments[0]).all())
-        if one_segment and bool((at.firsts == at.firsts[0] + offsets[:-1]).all()):
-            first = int(at.firsts[0])
-            return Embeddings(self._piece(int(at.segments[0]), first, first + total), offsets)
-        vectors = np.empty((total, dim), dtype=np.float32)
-        places = np.repeat(at.firsts - offsets[:-1], at.counts) + np.arange(total)
-        owners = np.repeat(at.segments, at.counts)
-        for number in np.unique(owners).tolist():
-            mine = np.flatnonzero(owners == number)
-            low, high = int(places[mine].min()), int(places[mine].max()) + 1
-            vectors[mine] = self._piece(number, low, high)[places[mine] - low]
-        return Embeddings(vectors, offsets)
+        return gather(at, dim, self._piece)
+
+    def maps(self, at: Placements) -> Mapping[int, Vectors]:
+        """Map every segment that `at` names; the arrays stay valid when the files are gone.
+
+        Raises:
+            Damaged: A file is torn or missing.
+        """
+        found = {}
+        for number in np.unique(at.segments).tolist():
+            mine = at.segments == number
+            self._piece(number, 0, int((at.firsts[mine] + at.counts[mine]).max()))
+            found[number] = self._maps[number]
+        return found
 
     def run(self, number: int, first: int, count: int) -> Vectors:
         """Return vectors that lie one after the other in a segment.
@@ -210,6 +211,33 @@ class SegmentWriter:
                 "The embedder gave vectors that hold NaN or infinity.",
                 fix="Report it to the embedder's authors; another embedder works.",
             )
+
+
+def gather(at: Placements, dim: int, piece: Callable[[int, int, int], Vectors]) -> Embeddings:
+    """Return vectors in the order of `at`: a view of one segment if they lie in one run, else a copy.
+
+    Args:
+        at: Where they lie.
+        dim: Their length.
+        piece: Returns the vectors of a segment from one number to another.
+    """
+    offsets = np.zeros(len(at.counts) + 1, dtype=np.int64)
+    np.cumsum(at.counts, out=offsets[1:])
+    total = int(offsets[-1])
+    if total == 0:
+        return Embeddings(np.empty((0, dim), dtype=np.float32), offsets)
+    one_segment = bool((at.segments == at.segments[0]).all())
+    if one_segment and bool((at.firsts == at.firsts[0] + offsets[:-1]).all()):
+        first = int(at.firsts[0])
+        return Embeddings(piece(int(at.segments[0]), first, first + total), offsets)
+    vectors = np.empty((total, dim), dtype=np.float32)
+    places = np.repeat(at.firsts - offsets[:-1], at.counts) + np.arange(total)
+    owners = np.repeat(at.segments, at.counts)
+    for number in np.unique(owners).tolist():
+        mine = np.flatnonzero(owners == number)
+        low, high = int(places[mine].min()), int(places[mine].max()) + 1
+        vectors[mine] = piece(number, low, high)[places[mine] - low]
+    return Embeddings(vectors, offsets)
 
 
 def pick(embeddings: Embeddings, places: Sequence[int]) -> Embeddings:

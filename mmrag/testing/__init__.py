@@ -22,7 +22,7 @@ pytest.register_assert_rewrite(
 
 from mmrag.testing.answerer import AnswererContract
 from mmrag.testing.embedder import EmbedderContract, TextEmbedderContract
-from mmrag.testing.fakes import FakeOcr, HashingEmbedder, HashingOptions
+from mmrag.testing.fakes import FakeOcr, HashingEmbedder, HashingOptions, SeeingEmbedder
 from mmrag.testing.index import IndexContract
 from mmrag.testing.ocr import OcrContract
 from mmrag.testing.reader import ReaderContract
@@ -41,6 +41,7 @@ __all__ = [
     "OcrContract",
     "ReaderContract",
     "RetrieverContract",
+    "SeeingEmbedder",
     "SplitterContract",
     "TextEmbedderContract",
     "TextIndexContract",

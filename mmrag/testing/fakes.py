@@ -13,7 +13,7 @@ from mmrag.core.errors import Corrupt, UnsupportedModality
 from mmrag.core.fields import embedding_text
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import OcrLine
-from mmrag.core.types import Embeddings, Item, Modality, Query
+from mmrag.core.types import Embeddings, Item, Modality, Part, Query
 
 _WORD = re.compile(r"\w+")
 
@@ -89,6 +89,54 @@ class HashingOptions:
     def build(self) -> HashingEmbedder:
         """Make the embedder."""
         return HashingEmbedder(self.dim)
+
+
+@dataclass(frozen=True, slots=True)
+class SeeingEmbedder:
+    """A hashing embedder that takes pictures too, and knows by heart what some of them show.
+
+    Args:
+        script: Words by the media of a part: a digest in an item, a path in a query.
+        gap: How far the vectors of pictures lie from those of words, as in models of both: the last
+            coordinate is `gap` for words and `-gap` for pictures before all is scaled to length 1.
+        dim: The length of a vector.
+    """
+
+    script: Mapping[str, str] = field(default_factory=dict, hash=False)
+    gap: float = 0.0
+    dim: int = 256
+    languages: frozenset[str] | None = None
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Name, dim and gap."""
+        return {"embedder": "seeing", "revision": "1", "dim": str(self.dim), "gap": str(self.gap)}
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """Text and pictures."""
+        return frozenset({"text", "image"})
+
+    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+        """Embed the words of texts, and what pictures show."""
+        return self._embedded([item.parts for item in items], [embedding_text(item) for item in items])
+
+    def embed_queries(self, queries: Sequence[Query]) -> Embeddings:
+        """Embed words, pictures, or both at once."""
+        return self._embedded([query.parts for query in queries], [query.text for query in queries])
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the words of each text."""
+        return [len(_WORD.findall(text)) for text in texts]
+
+    def _embedded(self, parts: Sequence[Sequence[Part]], texts: Sequence[str]) -> Embeddings:
+        shown = [[self.script.get(part.media or "", "") for part in own if part.media] for own in parts]
+        words = [" ".join([text, *more]) for text, more in zip(texts, shown, strict=True)]
+        seen = np.array([bool(more) for more in shown], bool)
+        hashed = HashingEmbedder(self.dim - 1).embed_texts(words).reshape(len(words), self.dim - 1)
+        side = np.where(seen, -self.gap, self.gap).astype(np.float32)
+        vectors = np.hstack([hashed, side[:, None]])
+        return Embeddings.dense(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 @dataclass(slots=True)

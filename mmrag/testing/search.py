@@ -196,6 +196,28 @@ class FusionContract(ABC):
         assert _rows(found) == [4, 3]
         assert np.isfinite(found.scores[found.rows != -1]).all()
 
+    @pytest.mark.parametrize("count", [1, 2, 3, 5])
+    def test_any_number_of_lanes_of_any_depth(self, count: int) -> None:
+        names = ["lexical", "dense", "dense2", "titles", "late"][:count]
+        # Row 50 is the best of every lane; lane i holds 3 i + 1 rows more, the last of its own.
+        lanes = {
+            name: matches([50, *range(10 * i, 10 * i + 3 * i + 1)], np.linspace(0.9, 0.1, 3 * i + 2))
+            for i, name in enumerate(names)
+        }
+        found = self.make(names)(lanes, 100)
+        every = {int(row) for lane in lanes.values() for row in lane.rows.ravel()}
+        assert found.rows[0, 0] == 50
+        assert set(_rows(found)) == every
+
+    def test_a_lane_that_found_nothing_changes_no_order(self) -> None:
+        lanes = {
+            "lexical": matches([1, 5, 8, 9], [9.0, 8.0, 2.0, 1.0]),
+            "dense": matches([2, 5, 9], [0.9, 0.8, 0.2]),
+        }
+        fusion = self.make(["lexical", "dense", "late"])
+        without = _rows(fusion(lanes, 9))
+        assert _rows(fusion({**lanes, "late": matches([-1, -1], [-np.inf, -np.inf])}, 9)) == without
+
     @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
     def test_the_scale_of_a_lane_does_not_matter(self, fusion: Fusion, scale: float) -> None:
         if not self.compares_lanes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from mmrag.core.fields import SearchText
+from mmrag.core.fields import FIELDS, SearchText
 from mmrag.core.protocols import Rows, TextIndex
 from mmrag.core.types import Matches
 from mmrag.testing.samples import WORDS_OF_A_MANUAL, body
@@ -18,8 +18,11 @@ from mmrag.testing.samples import WORDS_OF_A_MANUAL, body
 FIRST_ROW = 2**40
 NOT_A_SYNTAX = (
     'warranty AND "relay',
-    "title:warranty",
+    "note:warranty",
+    "title: warranty",
+    'title:"warranty',
     "+warranty -relay",
+    "-warranty C++ -20 --no-relay",
     "warranty~2 relay^3",
     "(warranty OR",
     "[a TO z] {x} \\ / * ? !",
@@ -116,10 +119,10 @@ class TextIndexContract(ABC):
         words = " ".join(f"word{i}" for i in range(3000))
         assert index.search([f"{words} aluminium"], 1).rows[0, 0] == rows[2]
 
-    @pytest.mark.parametrize("field", ["title", "heading", "body", "context", "name"])
+    @pytest.mark.parametrize("field", FIELDS)
     def test_every_field_can_be_found(self, field: str) -> None:
         index = self.make()
-        words = dict.fromkeys(("title", "heading", "body", "context", "name"), "filler")
+        words = dict.fromkeys(FIELDS, "filler")
         index.add(
             np.array([4, 5, 6], dtype=np.int64),
             [SearchText(**words), SearchText(**{**words, field: "zeppelin"}), SearchText(**words)],

@@ -23,10 +23,10 @@ import numpy as np
 
 from mmrag.core.fields import search_text
 from mmrag.core.types import Embeddings, Item, ItemId, Part, Query, SourceId, Span
-from mmrag.index.bm25 import RankBm25Options
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.exact import ExactIndex
-from mmrag.index.faiss import FaissOptions
 from mmrag.index.lexical import LexicalOptions
+from mmrag.index.okapi import OkapiOptions
 from mmrag.search import DenseLane, HybridRetriever, LexicalLane, MinMaxFusion
 
 DIM, WORDS_A_PASSAGE, QUERIES, DEPTH = 384, 120, 200, 100
@@ -138,7 +138,7 @@ def measure(folder: Path, count: int) -> dict[str, float]:
     start = time.perf_counter()
     exact = ExactIndex.over(rows, Embeddings.dense(vectors))
     engines: dict[str, object] = {"exact": exact}
-    for kind in ("flat", "ivf"):
+    for kind in ("flat", "ivf-flat"):
         start = time.perf_counter()
         engines[f"faiss-{kind}"] = FaissOptions(kind=kind).over(rows, Embeddings.dense(vectors))  # type: ignore[arg-type]
         figures[f"faiss-{kind} build s"] = round(time.perf_counter() - start, 2)
@@ -148,8 +148,8 @@ def measure(folder: Path, count: int) -> dict[str, float]:
             lambda i, e=engine: e.search(queries[i], DEPTH, allow=scattered), QUERIES
         )
     true = exact.search(Embeddings.dense(asked), 10).rows
-    approximate = engines["faiss-ivf"].search(Embeddings.dense(asked), 10).rows
-    figures["faiss-ivf recall@10"] = float(
+    approximate = engines["faiss-ivf-flat"].search(Embeddings.dense(asked), 10).rows
+    figures["faiss-ivf-flat recall@10"] = float(
         np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(true, approximate, strict=True)])
     )
 
@@ -172,9 +172,10 @@ def measure(folder: Path, count: int) -> dict[str, float]:
             lambda i: lexical.search([texts[i]], DEPTH, allow=run), QUERIES
         )
         if count <= 10_000:
-            okapi = RankBm25Options().open()
+            okapi = OkapiOptions().open(None)
             okapi.add(rows, [search_text(item) for item in items])
-            figures["rank-bm25 k=100"] = median_ms(lambda i: okapi.search([texts[i]], DEPTH), 20)
+            okapi.commit()
+            figures["okapi k=100"] = median_ms(lambda i: okapi.search([texts[i]], DEPTH), 20)
 
         timed = Timed(lexical), Timed(exact)
         embedder = GivenVectors(dict(zip(texts, asked, strict=True)))

@@ -1,7 +1,14 @@
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import Embedder, Ocr, OcrLine, TextEmbedder
 from mmrag.core.types import Box
-from mmrag.testing import EmbedderContract, FakeOcr, HashingEmbedder, OcrContract, TextEmbedderContract
+from mmrag.testing import (
+    EmbedderContract,
+    FakeOcr,
+    HashingEmbedder,
+    OcrContract,
+    SeeingEmbedder,
+    TextEmbedderContract,
+)
 from mmrag.testing.ocr import LINES
 from mmrag.testing.samples import picture_of
 
@@ -23,3 +30,8 @@ class TestFakeOcr(OcrContract):
         )
         pictures = (picture_of(*LINES, encoding=encoding) for encoding in ("PNG", "JPEG"))
         return FakeOcr({digest_bytes(picture): lines for picture in pictures})
+
+
+class TestSeeingEmbedder(EmbedderContract):
+    def make(self) -> Embedder:
+        return SeeingEmbedder(gap=0.5)

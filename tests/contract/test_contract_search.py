@@ -5,9 +5,17 @@ import numpy as np
 from mmrag.core.fields import search_text
 from mmrag.core.protocols import Fusion, Retriever
 from mmrag.core.types import Item
-from mmrag.index.bm25 import RankBm25Options
 from mmrag.index.exact import ExactOptions
-from mmrag.search import DenseLane, HybridRetriever, LexicalLane
+from mmrag.index.okapi import OkapiOptions
+from mmrag.search import (
+    Background,
+    CalibratedFusion,
+    Calibration,
+    DenseLane,
+    HybridRetriever,
+    LexicalLane,
+    split_by_modality,
+)
 from mmrag.search.fusion import MinMaxFusion, RrfFusion, WeightedFusion
 from mmrag.testing import FusionContract, HashingEmbedder, RetrieverContract
 
@@ -19,9 +27,10 @@ class Hybrid(RetrieverContract):
         rows = np.array(sorted(items), dtype=np.int64)
         listed = [items[row] for row in rows.tolist()]
         embedder = HashingEmbedder()
-        dense, lexical = ExactOptions().build(embedder.dim), RankBm25Options().open(None)
+        dense, lexical = ExactOptions().empty(embedder.dim), OkapiOptions().open(None)
         dense.add(rows, embedder.embed_items(listed))
         lexical.add(rows, [search_text(item) for item in listed])
+        lexical.commit()
         lanes = (LexicalLane(lexical), DenseLane(embedder, dense))
         return HybridRetriever(lanes, type(self).fusion, lambda wanted: {row: items[row] for row in wanted})
 
@@ -32,6 +41,22 @@ class TestHybridMinMax(Hybrid):
 
 class TestHybridRrf(Hybrid):
     fusion = RrfFusion()
+
+
+class TestHybridOfParts(Hybrid):
+    fusion = CalibratedFusion().with_calibration(
+        Calibration({"text": {f"dense:{part}": Background(0.2, 0.1, 100) for part in ("even", "odd")}})
+    )
+
+    def make(self, items: Mapping[int, Item]) -> Retriever:
+        whole = super().make(items)
+        assert isinstance(whole, HybridRetriever)
+        rows = np.array(sorted(items), dtype=np.int64)
+        lexical, dense = whole.lanes
+        parts = split_by_modality(dense, {"even": rows[::2], "odd": rows[1::2]})
+        return HybridRetriever(
+            (lexical, *parts), self.fusion, lambda wanted: {row: items[row] for row in wanted}
+        )
 
 
 class TestMinMax(FusionContract):
@@ -53,3 +78,10 @@ class TestWeighted(FusionContract):
 
     def make(self, lanes: Sequence[str]) -> Fusion:
         return WeightedFusion({lane: 1 / len(lanes) for lane in lanes})
+
+
+class TestCalibrated(FusionContract):
+    scores_in_bounds = (0.0, 1.0)
+
+    def make(self, lanes: Sequence[str]) -> Fusion:
+        return CalibratedFusion({lane: 1 / len(lanes) for lane in lanes}).with_calibration(Calibration())

@@ -11,15 +11,16 @@ from pathlib import Path
 from mmrag.core.identity import digest_bytes
 from mmrag.core.reading import Blob
 from mmrag.core.types import Item, ItemId, Part, Source, SourceId, Span
-from mmrag.index.faiss import FaissOptions
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import publish
+from mmrag.index.published import Indexes, publish
 from mmrag.index.upkeep import leftovers, reindex
 from mmrag.store import SourceRecord, Store, Writer, export_store, forget, import_store
 from mmrag.testing import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
-DENSE, WORDS = FaissOptions(), LexicalOptions()
+DENSE, WORDS = FaissOptions(kind="flat"), LexicalOptions()
+INDEXES = Indexes(DENSE, WORDS)
 State = dict[str, list[str]]
 
 
@@ -71,7 +72,7 @@ def write(store: Store, state: State, rng: random.Random) -> None:
 
 
 def publish_now(store: Store) -> None:
-    publish(store, DENSE, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
 
 
 def forget_some(store: Store, state: State, rng: random.Random) -> None:
@@ -111,7 +112,7 @@ def live(path: Path, scratch: Path, seed: int) -> None:
             elif what == "publish":
                 publish_now(store)
             elif what == "reindex":
-                reindex(store, DENSE, WORDS, EMBEDDER.dim)
+                reindex(store, INDEXES)
             elif what == "compact":
                 store.compact()
             elif what == "forget":

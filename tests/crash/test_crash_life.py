@@ -25,7 +25,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from crash_life import DENSE, EMBEDDER, WORDS, State, open_store, put, state_of
+from crash_life import DENSE, EMBEDDER, INDEXES, WORDS, State, open_store, put, state_of
 
 from mmrag.core.types import Query, SourceId
 from mmrag.index.published import open_dense, open_lexical
@@ -54,7 +54,7 @@ def _run_and_kill(
 
 
 def _check(store: Store, possible: list[State], rng: random.Random) -> State:
-    report = verify(store, row_lists(store, DENSE, WORDS))
+    report = verify(store, row_lists(store, INDEXES))
     assert report.problems == ()
     state = state_of(store)
     assert state in possible
@@ -106,7 +106,7 @@ def live(rng: random.Random, path: Path, scratch: Path, lives: int) -> None:
             state = _check(store, possible, rng)
             with store.writer():
                 pass
-            report = verify(store, row_lists(store, DENSE, WORDS))
+            report = verify(store, row_lists(store, INDEXES))
             assert (report.problems, report.orphans) == ((), 0)
         _check_traces(path, said, state)
         if Store.exists(scratch / "copy"):

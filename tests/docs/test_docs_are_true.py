@@ -138,6 +138,6 @@ def test_component_names_of_the_docs_are_the_registered_ones():
     from mmrag.recipes import COMPONENTS
 
     text = (ROOT / "docs" / "recipes.md").read_text()
-    for kind in ("embedder", "splitter", "ocr", "dense", "lexical", "fusion", "answerer"):
+    for kind in ("embedder", "splitter", "ocr", "dense", "lexical", "pictures", "fusion", "answerer"):
         for name in getattr(COMPONENTS, kind).names():
             assert f"`{name}`" in text, f"{kind} {name}"

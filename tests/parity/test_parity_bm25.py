@@ -2,18 +2,19 @@
 
 tantivy: k1 = 1.2, b = 0.75, idf = ln(1 + (N - n + 0.5) / (n + 0.5)), the length of a text rounded
 down to one of 256 values (exact up to 40 words); the mean length is not rounded.
-rank-bm25 (BM25Okapi): k1 = 1.5, b = 0.75, idf = ln((N - n + 0.5) / (n + 0.5)), a negative idf
-replaced by 0.25 times the mean idf of all terms.
+okapi, and rank-bm25 (BM25Okapi), whose scores it gives: k1 = 1.5, b = 0.75,
+idf = ln((N - n + 0.5) / (n + 0.5)), a negative idf replaced by 0.25 times the mean idf of all terms.
 """
 
 from collections import Counter
 
 import numpy as np
 import pytest
+from rank_bm25 import BM25Okapi
 
 from mmrag.core.fields import SearchText
-from mmrag.index.bm25 import RankBm25Options
 from mmrag.index.lexical import LexicalOptions
+from mmrag.index.okapi import OkapiOptions
 
 WORDS = np.array([f"word{i}" for i in range(400)])
 PROBABILITIES = 1 / np.arange(1, 401) / (1 / np.arange(1, 401)).sum()
@@ -81,9 +82,20 @@ def test_lexical_scores_are_bm25(shortest, longest, tolerance):
         np.testing.assert_allclose(scores[i], wanted, rtol=tolerance, atol=1e-4)
 
 
-def test_rank_bm25_scores_are_okapi():
+@pytest.mark.parametrize("k1", [1.5, 0.9])
+@pytest.mark.parametrize("seed", [2, 3])
+def test_okapi_scores_are_those_of_rank_bm25(seed, k1):
+    texts = corpus(5, 200, seed=seed)
+    scores = search(OkapiOptions(stemmer="none", k1=k1).open(), texts, queries())
+    oracle = BM25Okapi(texts, k1=k1)
+    assert 0.25 * oracle.average_idf in oracle.idf.values(), "no idf is replaced"
+    for i, query in enumerate(queries()):
+        np.testing.assert_allclose(scores[i], oracle.get_scores(query), rtol=1e-6, atol=1e-6)
+
+
+def test_okapi_scores_are_the_formula():
     texts = corpus(5, 200, seed=2)
-    scores = search(RankBm25Options(stemmer="none").open(), texts, queries())
+    scores = search(OkapiOptions(stemmer="none").open(), texts, queries())
     for i, query in enumerate(queries()):
         wanted = bm25(texts, query, k1=1.5, b=0.75, idf=okapi_idf(texts))
         np.testing.assert_allclose(scores[i], wanted, rtol=1e-6, atol=1e-6)
@@ -92,7 +104,7 @@ def test_rank_bm25_scores_are_okapi():
 def test_both_engines_find_nearly_the_same_top_ten():
     texts = corpus(20, 120, seed=3)
     fast = search(LexicalOptions(stemmer="none").open(None), texts, queries())
-    exact = search(RankBm25Options(stemmer="none").open(), texts, queries())
+    exact = search(OkapiOptions(stemmer="none").open(), texts, queries())
     shared = [
         len(np.intersect1d(np.argsort(-a, kind="stable")[:10], np.argsort(-b, kind="stable")[:10])) / 10
         for a, b in zip(fast, exact, strict=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mmrag.core.types import Embeddings
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.exact import ExactIndex
-from mmrag.index.faiss import FaissOptions
 from mmrag.index.maxsim import maxsim
 from mmrag.testing.samples import unit_embeddings
 
@@ -29,7 +29,7 @@ def test_exact_and_flat_agree(items, k, allowed):
     chosen = np.random.default_rng(0).permutation(ROWS)[:allowed]
     allow = None if allowed is None else np.sort(chosen)
     exact = ExactIndex.over(ROWS, items).search(queries, k, allow=allow)
-    flat = FaissOptions().over(ROWS, items).search(queries, k, allow=allow)
+    flat = FaissOptions(kind="flat").over(ROWS, items).search(queries, k, allow=allow)
     np.testing.assert_allclose(exact.scores, flat.scores, atol=2e-6)
     # Two rows whose scores differ by just about what counts as a tie may stand in another order.
     differ = exact.rows != flat.rows
@@ -41,7 +41,9 @@ def test_exact_and_flat_agree(items, k, allowed):
 def test_vectors_that_stand_there_twice_come_in_the_same_order(items):
     queries = Embeddings.dense(items.vectors[:40])
     exact = ExactIndex.over(ROWS, items).search(queries, 2)
-    np.testing.assert_array_equal(exact.rows, FaissOptions().over(ROWS, items).search(queries, 2).rows)
+    np.testing.assert_array_equal(
+        exact.rows, FaissOptions(kind="flat").over(ROWS, items).search(queries, 2).rows
+    )
     np.testing.assert_array_equal(exact.rows, np.stack([ROWS[:40], ROWS[1500:1540]], axis=1))
 
 

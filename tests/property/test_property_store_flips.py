@@ -15,15 +15,15 @@ from mmrag.core.fields import embedding_key
 from mmrag.core.identity import digest_bytes
 from mmrag.core.reading import Blob, PageCoverage
 from mmrag.core.types import Item, ItemId, Page, Part, Source, SourceId, Span
-from mmrag.index.faiss import FaissOptions
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import publish
+from mmrag.index.published import Indexes, publish
 from mmrag.index.upkeep import row_lists
 from mmrag.store import SourceRecord, Store, verify
 from mmrag.testing import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
-OPTIONS = FaissOptions(), LexicalOptions()
+INDEXES = Indexes(FaissOptions(kind="flat"), LexicalOptions())
 
 
 def _fill(path: Path) -> None:
@@ -53,7 +53,7 @@ def _fill(path: Path) -> None:
             writer.cache("sync", "looked", b"1")
             writer.remove(SourceId("folder 1/file-3.md"))
             writer.commit()
-        publish(store, *OPTIONS, EMBEDDER.dim)
+        publish(store, INDEXES)
 
 
 def _content(path: Path) -> object:
@@ -76,7 +76,7 @@ def _content(path: Path) -> object:
 def _is_found(path: Path) -> bool:
     try:
         with Store.open(path) as store:
-            return bool(verify(store, row_lists(store, *OPTIONS)).problems)
+            return bool(verify(store, row_lists(store, INDEXES)).problems)
     except MmragError:
         return True
 

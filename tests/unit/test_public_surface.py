@@ -49,7 +49,7 @@ def test_pipeline_methods():
 
 def test_upkeep_methods():
     public = {name for name, _ in inspect.getmembers(Upkeep) if not name.startswith("_")}
-    assert public == {"compact", "export", "forget", "publish", "reindex", "verify"}
+    assert public == {"compact", "export", "forget", "indexes", "publish", "reindex", "verify"}
 
 
 def test_unknown_attribute_is_an_attribute_error():

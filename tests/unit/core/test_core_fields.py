@@ -76,3 +76,20 @@ def test_what_the_vectors_depend_on_changes_the_key(changed: Item) -> None:
 def test_what_they_do_not_depend_on_does_not() -> None:
     same = replace(FIGURE, id=ItemId("x"), locator=Page(9), metadata={**FIGURE.metadata, "year": 1999})
     assert embedding_key(same) == embedding_key(FIGURE)
+
+
+READ = replace(
+    FIGURE,
+    parts=(*FIGURE.parts, Part("text", text="A2 14V", role="ocr")),
+    metadata={**FIGURE.metadata, "language": "de"},
+)
+
+
+def test_words_read_out_of_a_picture_are_a_field_of_their_own() -> None:
+    words = search_text(READ)
+    assert (words.body, words.ocr, words.language) == ("Terminals", "A2 14V", "de")
+    assert (search_text(PASSAGE).ocr, search_text(PASSAGE).language) == ("", "")
+
+
+def test_embedders_see_all_words_in_their_order() -> None:
+    assert embedding_text(READ) == "Relay\nwiring 2\nTerminals\nA2 14V\nsee terminal A2"

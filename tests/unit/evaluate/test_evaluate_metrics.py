@@ -8,6 +8,7 @@ import pytest
 from mmrag.core.errors import ConfigError
 from mmrag.evaluate.calibration import calibrate, measure
 from mmrag.evaluate.metrics import dcg, hit_rate, mean, mrr, ndcg, rank, recall
+from mmrag.evaluate.modality import recall_by_modality
 
 RANKING = ["d3", "d1", "d5", "d2"]
 
@@ -89,3 +90,14 @@ def test_calibration_refuses_what_it_cannot_do() -> None:
         calibrate([0.1], [])
     with pytest.raises(ConfigError):
         calibrate([0.1], [0.1], keep=0.0)
+
+
+def test_recall_by_modality_looks_at_each_kind_of_relevant_item_alone() -> None:
+    modality_of = {"t1": "text", "t2": "text", "p1": "image"}
+    relevant = {"a": ["t1", "p1"], "b": ["t1", "t2"], "c": ["p1"]}
+    rankings = {"a": ["t1", "x", "p1"], "b": ["t2", "x"]}
+    assert recall_by_modality(rankings, relevant, modality_of, 2) == {"image": 0.0, "text": 0.75}
+    assert recall_by_modality(rankings, relevant, modality_of, 3) == {"image": 0.5, "text": 0.75}
+    assert recall_by_modality({}, {}, {}, 5) == {}
+    with pytest.raises(ConfigError):
+        recall_by_modality(rankings, relevant, modality_of, 0)

@@ -46,6 +46,7 @@ def test_every_figure_by_hand() -> None:
     assert report.figures["all"] == {
         "hit@1": third,
         "hit@2": pytest.approx(2 / 3),
+        "recall@2": pytest.approx(2 / 3),
         "mrr": pytest.approx((1 / 2 + 1 + 0) / 3),
         "answer_in_text": pytest.approx(2 / 3),
         "answer_in_citation": third,
@@ -56,6 +57,7 @@ def test_every_figure_by_hand() -> None:
     assert report.figures["table"] == {
         "hit@1": 0.5,
         "hit@2": 0.5,
+        "recall@2": 0.5,
         "mrr": 0.5,
         "answer_in_text": 0.5,
         "answer_in_citation": 0.0,
@@ -65,6 +67,16 @@ def test_every_figure_by_hand() -> None:
     }
     assert [row.rank for row in report.rows] == [2, 1, None, None, None]
     assert [row.question.id for row in report.failures()] == ["q2", "q3", "q5"]
+
+
+def test_recall_counts_each_right_place() -> None:
+    places = (ExpectedSource("a.pdf", 1), ExpectedSource("b.pdf"), ExpectedSource("c.pdf"))
+    question = Question("q", "where", ("24 months",), places)
+    hits = [A2, B1, A1, hit("c.pdf", 1)]
+    report = evaluate([question], lambda q: ANSWERS["q1"], lambda q, k: hits, k=(1, 3))
+    assert report.rows[0].recall == pytest.approx(2 / 3)
+    assert report.figures["text"]["recall@3"] == pytest.approx(2 / 3)
+    assert "recall@1" not in report.figures["text"]
 
 
 def test_the_report_is_json_and_a_markdown_table() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from mmrag.index.analysis import Analyzer, is_partial, normalise
+from mmrag.index.analysis import Analyzer, Language, is_partial, normalise
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,29 @@ def test_any_text_can_be_read(english):
     for text in ("", " ", "\x00", "\ud800 lone", "a" * 5000, "\U0001f600", "́"):
         assert isinstance(english.terms(text), list)
         assert isinstance(normalise(text), str)
+
+
+@pytest.mark.parametrize(
+    ("code", "stemmer"),
+    [("de", "german"), ("pt-BR", "portuguese"), ("NB", "norwegian"), ("", "english"), ("zh", "english"),
+     ("cs", "none"), ("deu", "english"), ("?", "english")],
+)  # fmt: skip
+def test_a_language_has_its_stemmer(code, stemmer):
+    assert Language("auto").of(code) == stemmer
+    assert Language("finnish").of(code) == "finnish"
+
+
+def test_a_word_has_a_form_for_each_way_in_which_the_languages_of_an_index_cut_it():
+    language = Language("auto")
+    assert language.forms("Leitungen relays") == [("leitungen",), ("relay",)]
+    language.speak(["german", "english", "title"])
+    assert language.forms("Leitungen relays 保修期") == [
+        ("leitung", "leitungen"),
+        ("relays", "relay"),
+        ("保修",),
+        ("修期",),
+    ]
+
+
+def test_every_analyser_has_an_identity():
+    assert len({Language(stemmer).identity for stemmer in ("auto", "english", "german", "none")}) == 4

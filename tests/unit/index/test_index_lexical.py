@@ -10,9 +10,16 @@ from mmrag.index.lexical import LexicalIndex, LexicalOptions
 
 
 def text(
-    body: str = "", *, title: str = "", heading: str = "", context: str = "", name: str = ""
+    body: str = "",
+    *,
+    title: str = "",
+    heading: str = "",
+    context: str = "",
+    name: str = "",
+    ocr: str = "",
+    language: str = "",
 ) -> SearchText:
-    return SearchText(title, heading, body, context, name)
+    return SearchText(title, heading, body, context, name, ocr, language)
 
 
 def filled(
@@ -31,15 +38,21 @@ def found(index: LexicalIndex, query: str, k: int = 10, allow: list[int] | None 
 
 def test_every_field_is_searched():
     index = filled(
-        text("alpha"), text(title="bravo"), text(heading="charlie"), text(context="delta"), text(name="echo")
+        text("alpha"),
+        text(title="bravo"),
+        text(heading="charlie"),
+        text(context="delta"),
+        text(name="echo"),
+        text(ocr="foxtrot"),
     )
-    assert [found(index, word) for word in ("alpha", "bravo", "charlie", "delta", "echo")] == [
-        [0],
-        [1],
-        [2],
-        [3],
-        [4],
-    ]
+    for row, word in enumerate(("alpha", "bravo", "charlie", "delta", "echo", "foxtrot")):
+        assert found(index, word) == [row]
+
+
+def test_words_read_out_of_a_picture_count_less_than_written_ones():
+    assert found(filled(text(ocr="relay"), text("relay")), "relay") == [1, 0]
+    heavy = LexicalOptions(weights={"ocr": 2.0, "body": 1.0})
+    assert found(filled(text(ocr="relay"), text("relay"), options=heavy), "relay") == [0, 1]
 
 
 def test_weights_decide_between_fields():
@@ -115,7 +128,7 @@ def test_opening_again_gives_the_same(tmp_path):
 
 def test_another_analyser_is_refused_with_the_difference(tmp_path):
     filled("alpha", folder=tmp_path)
-    with pytest.raises(IdentityMismatch, match=r"stemmer=english -> .*stemmer=german"):
+    with pytest.raises(IdentityMismatch, match=r"stemmer=auto -> .*stemmer=german"):
         LexicalOptions(stemmer="german").open(tmp_path)
 
 
@@ -233,3 +246,41 @@ def test_allowed_rows_that_rank_low_are_all_found():
     index = filled(*bodies)
     allow = np.arange(0, 4000, 6)
     assert found(index, "wire", 5, allow.tolist()) == [0, 6, 12, 18, 24]
+
+
+def test_rows_that_another_writer_added_are_replaced_as_well(tmp_path):
+    first = filled("alpha", folder=tmp_path)
+    second = LexicalOptions().open(tmp_path)
+    first.add(np.array([1]), [text("bravo")])
+    first.commit()
+    second.add(np.array([1]), [text("charlie")])
+    second.commit()
+    assert len(second) == 2
+    assert found(second, "bravo charlie") == [1]
+    assert found(second, "bravo") == []
+
+
+@pytest.fixture(scope="module")
+def long() -> LexicalIndex:
+    rng = np.random.default_rng(0)
+    return filled(*("wire " * rng.integers(1, 9) + "filler " * rng.integers(1, 9) for _ in range(9000)))
+
+
+ALLOWED = {
+    "a long range": np.arange(1000, 4500),
+    "short and long ranges": np.concatenate([np.arange(3), np.arange(50, 60), np.arange(3000, 7000), [8999]]),
+    "few scattered rows": np.arange(0, 9000, 31),
+    "many scattered rows": np.arange(1, 9000, 2),
+    "rows beyond the last": np.arange(8000, 12000, 2),
+}
+
+
+@pytest.mark.parametrize("k", [3, 2500])
+@pytest.mark.parametrize("shape", ALLOWED)
+def test_every_way_to_filter_finds_the_same(long, shape, k):
+    every = long.search(["wire filler"], 9000)
+    kept = np.isin(every.rows[0], ALLOWED[shape])
+    found = long.search(["wire filler"], k, allow=ALLOWED[shape])
+    wanted = every.rows[0][kept][:k]
+    np.testing.assert_array_equal(found.rows[0, : len(wanted)], wanted)
+    assert (found.rows[0, len(wanted) :] == -1).all()

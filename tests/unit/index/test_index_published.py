@@ -6,10 +6,10 @@ import pytest
 from mmrag.core.fields import embedding_key
 from mmrag.core.identity import item_id
 from mmrag.core.types import Item, Part, Query, Source, SourceId, Span
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.exact import ExactOptions
-from mmrag.index.faiss import FaissOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import DENSE, LEXICAL, open_dense, open_lexical, publish
+from mmrag.index.published import DENSE, LEXICAL, Indexes, open_dense, open_lexical, publish
 from mmrag.store import SourceRecord, Store
 from mmrag.testing import HashingEmbedder
 
@@ -55,7 +55,7 @@ def _nearest(store: Store, text: str, dense) -> str:
     return store.items([row])[row].source
 
 
-@pytest.mark.parametrize("dense", [ExactOptions(), FaissOptions(kind="flat"), FaissOptions(kind="ivf")])
+@pytest.mark.parametrize("dense", [ExactOptions(), FaissOptions(kind="flat"), FaissOptions(kind="ivf-flat")])
 def test_open_without_publishing_publishing_and_rows_newer_than_it(store, dense):
     def check(gone: str | None = None, new: str | None = None) -> None:
         for word in WORDS:
@@ -66,7 +66,7 @@ def test_open_without_publishing_publishing_and_rows_newer_than_it(store, dense)
             assert _nearest(store, f"The {new} is described here.", dense) == f"{new}.txt"
 
     check()
-    publish(store, dense, LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(dense, LexicalOptions()))
     check()
     _put(store, {"damper.txt": "The damper is described here."})
     with store.writer() as writer:
@@ -76,7 +76,7 @@ def test_open_without_publishing_publishing_and_rows_newer_than_it(store, dense)
     assert published is not None
     assert published.generation < store.generation
     check(gone="alarm", new="damper")
-    publish(store, dense, LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(dense, LexicalOptions()))
     published = store.derived(LEXICAL)
     assert published is not None
     assert published.generation == store.generation
@@ -84,7 +84,7 @@ def test_open_without_publishing_publishing_and_rows_newer_than_it(store, dense)
 
 
 def test_changed_text_replaces_the_old_one_in_the_tail(store):
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     _put(store, {"relay.txt": "Now about the thermostat."})
     rows = open_lexical(store, LexicalOptions()).search(["described"], 50).rows[0]
     assert sorted(rows[rows >= 0].tolist()) == sorted(set(store.rows()) - set(store.rows_of("relay.txt")))
@@ -92,7 +92,7 @@ def test_changed_text_replaces_the_old_one_in_the_tail(store):
 
 
 def test_tail_answers_with_filters_and_ranks_among_the_published(store):
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     _put(store, {"new.txt": "described described described"})
     index = open_lexical(store, LexicalOptions())
     assert len(index) == len(WORDS) + 1
@@ -106,10 +106,10 @@ def test_tail_answers_with_filters_and_ranks_among_the_published(store):
 
 def test_a_new_item_ranks_as_if_it_were_published(store):
     _put(store, {f"fill{i}.txt": f"The relay and the fan, part {i}." for i in range(40)})
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     _put(store, {"new.txt": "A thermostat beside the gasket."})
     before = open_lexical(store, LexicalOptions()).search(["thermostat gasket"], 2)
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     after = open_lexical(store, LexicalOptions()).search(["thermostat gasket"], 2)
     assert before.rows.tolist() == after.rows.tolist()
     assert before.rows[0, 0] == store.rows_of(SourceId("new.txt"))[0]
@@ -117,28 +117,28 @@ def test_a_new_item_ranks_as_if_it_were_published(store):
 
 
 def test_an_index_ahead_of_a_restored_catalog_is_built_anew(store):
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     stamp = LexicalOptions().identity
     store.publish(LEXICAL, stamp, store.generation + 5, lambda folder: LexicalOptions().open(folder).commit())
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     assert store.derived(LEXICAL).generation == store.generation
     assert _found(store, "relay") == ["relay.txt"]
 
 
 def test_publishing_twice_writes_once(store):
-    publish(store, FaissOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(FaissOptions(kind="flat"), LexicalOptions()))
     before = store.derived(LEXICAL), store.derived(DENSE)
-    publish(store, FaissOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(FaissOptions(kind="flat"), LexicalOptions()))
     assert (store.derived(LEXICAL), store.derived(DENSE)) == before
 
 
 def test_other_options_are_not_mistaken_for_the_published_ones(store):
-    publish(store, FaissOptions(kind="flat"), LexicalOptions(stemmer="english"), EMBEDDER.dim)
+    publish(store, Indexes(FaissOptions(kind="flat"), LexicalOptions(stemmer="english")))
     german = open_lexical(store, LexicalOptions(stemmer="german"))
     assert german.search(["relay"], 1).rows[0, 0] >= 0
-    assert _nearest(store, "The fan is described here.", FaissOptions(kind="ivf")) == "fan.txt"
+    assert _nearest(store, "The fan is described here.", FaissOptions(kind="ivf-flat")) == "fan.txt"
 
 
 def test_exact_index_is_not_kept_on_disk(store):
-    publish(store, ExactOptions(), LexicalOptions(), EMBEDDER.dim)
+    publish(store, Indexes(ExactOptions(), LexicalOptions()))
     assert store.derived(DENSE) is None

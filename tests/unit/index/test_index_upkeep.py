@@ -8,16 +8,17 @@ import pytest
 from mmrag.core.errors import Damaged
 from mmrag.core.fields import SearchText, embedding_key
 from mmrag.core.types import Embeddings, Item, ItemId, Part, Source, SourceId, Span
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.exact import ExactOptions
-from mmrag.index.faiss import FaissOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import DENSE, LEXICAL, publish
+from mmrag.index.published import DENSE, LEXICAL, Indexes, publish
 from mmrag.index.upkeep import leftovers, reindex, row_lists
 from mmrag.store import SourceRecord, Store, verify
 from mmrag.testing import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
-FLAT, WORDS = FaissOptions(), LexicalOptions()
+FLAT, WORDS = FaissOptions(kind="flat"), LexicalOptions()
+INDEXES = Indexes(FLAT, WORDS)
 
 
 def _put(store: Store, *names: str) -> None:
@@ -45,9 +46,11 @@ def store(tmp_path):
         yield store
 
 
-@pytest.mark.parametrize("options", [ExactOptions(), FaissOptions(), FaissOptions(kind="ivf")])
+@pytest.mark.parametrize(
+    "options", [ExactOptions(), FaissOptions(kind="flat"), FaissOptions(kind="ivf-flat")]
+)
 def test_a_dense_index_lists_its_rows(options):
-    index = options.build(4)
+    index = options.empty(4)
     assert index.rows().tolist() == []
     rows = np.arange(90)[::-1] * 3
     index.add(rows, Embeddings.dense(np.random.default_rng(0).random((90, 4), np.float32)))
@@ -71,12 +74,12 @@ def test_a_lexical_index_lists_its_rows_and_who_holds_a_word(tmp_path):
 
 
 def test_reindex_builds_from_all_rows(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     _remove(store, "fan")
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     old = [store.derived(name) for name in (LEXICAL, DENSE)]
     assert WORDS.open(old[0].path).has_removed()
-    new = reindex(store, FLAT, WORDS, EMBEDDER.dim)
+    new = reindex(store, INDEXES)
     assert [derived.generation for derived in new] == [store.generation] * 2
     assert not WORDS.open(new[0].path).has_removed()
     assert {derived.path for derived in old}.isdisjoint(derived.path for derived in new)
@@ -85,51 +88,53 @@ def test_reindex_builds_from_all_rows(store):
 
 
 def test_reindex_mends_a_torn_index(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     file = next(store.derived(LEXICAL).path.glob("*.term"))
     file.write_bytes(bytes(file.stat().st_size))
     assert any("lexical is torn" in problem for problem in verify(store).problems)
-    reindex(store, FLAT, WORDS, EMBEDDER.dim)
-    assert verify(store, row_lists(store, FLAT, WORDS)).problems == ()
+    reindex(store, INDEXES)
+    assert verify(store, row_lists(store, INDEXES)).problems == ()
 
 
 def test_verify_sees_rows_that_an_index_lacks(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
-    report = verify(store, row_lists(store, FLAT, WORDS))
+    publish(store, INDEXES)
+    report = verify(store, row_lists(store, INDEXES))
     assert (report.problems, [state.rows for state in report.indexes]) == ((), [3, 3])
     stamp = {**store.identity, **FLAT.identity}
-    store.publish(DENSE, stamp, store.generation, lambda folder: FLAT.build(EMBEDDER.dim).save(folder))
-    report = verify(store, row_lists(store, FLAT, WORDS))
+    store.publish(DENSE, stamp, store.generation, lambda folder: FLAT.empty(EMBEDDER.dim).save(folder))
+    report = verify(store, row_lists(store, INDEXES))
     assert any("dense and the catalog differ in 3 rows" in problem for problem in report.problems)
 
 
 def test_an_index_of_other_options_is_not_looked_into(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
-    report = verify(store, row_lists(store, FaissOptions(kind="ivf"), LexicalOptions(stemmer="german")))
+    publish(store, INDEXES)
+    report = verify(
+        store, row_lists(store, Indexes(FaissOptions(kind="ivf-flat"), LexicalOptions(stemmer="german")))
+    )
     assert (report.problems, [state.rows for state in report.indexes]) == ((), [None, None])
-    assert set(row_lists(store, ExactOptions(), WORDS)) == {LEXICAL}
+    assert set(row_lists(store, Indexes(ExactOptions(), WORDS))) == {LEXICAL}
 
 
 def test_an_index_that_cannot_be_opened_is_named(store):
     store.publish(LEXICAL, WORDS.identity, store.generation, lambda folder: (folder / "x").write_bytes(b""))
-    (problem,) = verify(store, row_lists(store, FLAT, WORDS)).problems
+    (problem,) = verify(store, row_lists(store, INDEXES)).problems
     assert "lexical cannot be opened" in problem
     with pytest.raises(Damaged):
-        row_lists(store, FLAT, WORDS)[LEXICAL](store.derived(LEXICAL))
+        row_lists(store, INDEXES)[LEXICAL](store.derived(LEXICAL))
 
 
 def test_words_of_rows_that_are_gone_are_found(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     gone = list(store.items(store.rows_of(SourceId("fan"))).values())
     assert leftovers(store, WORDS)(gone) == []
     _remove(store, "fan")
     found = leftovers(store, WORDS)(gone)
     assert "The lexical index still holds 1 rows that were removed." in found
     assert "The lexical index still holds the word 'fan'." in found
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     found = leftovers(store, WORDS)(gone)
     assert "The lexical index still holds words of rows that were removed." in found
-    reindex(store, FLAT, WORDS, EMBEDDER.dim)
+    reindex(store, INDEXES)
     assert leftovers(store, WORDS)(gone) == []
 
 
@@ -145,7 +150,7 @@ class _OtherEngine:
 def test_words_that_were_not_looked_into_are_a_finding(store):
     gone = list(store.items(store.rows_of(SourceId("fan"))).values())
     assert leftovers(store, WORDS)(gone) == []
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     for options, why in (
         (LexicalOptions(stemmer="german"), "it was built with other options"),
         (object(), "it was built with other options"),
@@ -157,7 +162,7 @@ def test_words_that_were_not_looked_into_are_a_finding(store):
 
 
 def test_words_in_torn_files_are_a_finding(store):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     file = next(store.derived(LEXICAL).path.glob("*.term"))
     file.write_bytes(b"")
     assert leftovers(store, WORDS)([]) == [
@@ -177,7 +182,7 @@ class _Unscanned(np.ndarray):
 
 
 def test_all_rows_are_not_gone_through_for_each_word(store, monkeypatch):
-    publish(store, FLAT, WORDS, EMBEDDER.dim)
+    publish(store, INDEXES)
     gone = list(store.items(store.rows_of(SourceId("fan"))).values())
     _remove(store, "fan")
     rows = store.rows().view(_Unscanned)

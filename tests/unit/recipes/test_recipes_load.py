@@ -52,6 +52,7 @@ def components() -> Components:
         ocr=registry("ocr", fake=Plain),
         dense=registry("dense_index", exact=Plain, lists=Lists),
         lexical=registry("lexical_index", words=Plain),
+        pictures=registry("picture_index", hashes=Plain),
         fusion=registry("fusion", sum=Sum),
         answerer=registry("answerer", quoting=Plain),
     )
@@ -269,7 +270,7 @@ def test_what_is_wrong_is_named_with_its_line(
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("defualt", "Did you mean 'default'?"), ("./own", "ends in .yaml"), ("", "Known: default")],
+    [("defualt", "Did you mean 'default'?"), ("./own", "ends in .yaml"), ("", "default, ")],
 )
 def test_an_unknown_name_suggests_a_near_one(name: str, fix: str) -> None:
     with pytest.raises(UnknownName) as caught:

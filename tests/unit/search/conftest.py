@@ -8,8 +8,8 @@ import pytest
 
 from mmrag.core.fields import search_text
 from mmrag.core.types import Item, Part, SourceId
-from mmrag.index.bm25 import RankBm25Options
 from mmrag.index.exact import ExactIndex
+from mmrag.index.okapi import OkapiOptions
 from mmrag.search import DenseLane, HybridRetriever, LexicalLane, MinMaxFusion
 from mmrag.testing.fakes import HashingEmbedder
 from mmrag.testing.samples import WORDS_OF_A_MANUAL, picture_item, text_item
@@ -32,8 +32,9 @@ class World:
     def retriever(self, **options) -> HybridRetriever:
         rows = np.array(sorted(self.items), np.int64)
         items = [self.items[row] for row in rows.tolist()]
-        words = RankBm25Options().open()
+        words = OkapiOptions().open(None)
         words.add(rows, [search_text(item) for item in items])
+        words.commit()
         dense = ExactIndex.over(rows, self.embedder.embed_items(items))
         lanes = [LexicalLane(words), DenseLane(self.embedder, dense)]
         return HybridRetriever(lanes, MinMaxFusion(), self.load, **{"depth": self.depth, **options})

@@ -3,7 +3,7 @@ import pytest
 
 from mmrag.core.errors import ConfigError
 from mmrag.core.types import Matches
-from mmrag.search import MinMaxFusion, RrfFusion, WeightedFusion
+from mmrag.search import CalibratedFusion, MinMaxFusion, RrfFusion, WeightedFusion
 
 
 def lane(*pairs: tuple[int, float], width: int = 0) -> Matches:
@@ -55,7 +55,7 @@ def test_weighted_adds_raw_scores():
     assert fused(WeightedFusion({"dense": 1, "lexical": 0})(LANES, 2)) == pytest.approx({1: 0.9, 2: 0.5})
 
 
-@pytest.mark.parametrize("fusion", [MinMaxFusion, RrfFusion, WeightedFusion])
+@pytest.mark.parametrize("fusion", [MinMaxFusion, RrfFusion, WeightedFusion, CalibratedFusion])
 def test_a_lane_without_a_weight_is_refused(fusion):
     with pytest.raises(ConfigError, match="Did you mean 'dense'"):
         fusion(weights={"dense": 1})({"denze": lane((1, 1.0))}, 1)
@@ -69,3 +69,36 @@ def test_a_weight_that_is_no_number_from_zero_is_refused(weight):
 
 def test_zero_weights_alone_still_rank():
     assert list(fused(MinMaxFusion({"lexical": 0, "dense": 1})({"lexical": LANES["lexical"]}, 5))) == [3, 4]
+
+
+ALL = [MinMaxFusion, RrfFusion, WeightedFusion, CalibratedFusion]
+
+
+@pytest.mark.parametrize("fusion", ALL)
+@pytest.mark.parametrize("weights", [{}, {"dense": 30, "lexical": 70}, {"dense": 0, "lexical": 0}])
+def test_pictures_weigh_as_much_as_all_others_unless_named(fusion, weights):
+    lanes = {"dense": lane((1, 1.0)), "lexical": lane((1, 1.0)), "pictures": lane((2, 1.0))}
+    found = fused(fusion(weights=weights)(lanes, 5))
+    if any(weights.values()) or not weights:
+        assert found[1] == pytest.approx(found[2])
+    else:
+        assert found[1] < found[2]
+    alone = fused(fusion(weights=weights)({"pictures": lanes["pictures"]}, 5))
+    assert list(alone) == [2]
+    named = fused(fusion(weights={"dense": 1, "lexical": 1, "pictures": 6})(lanes, 5))
+    assert named[2] == pytest.approx(3 * named[1])
+
+
+@pytest.mark.parametrize("fusion", ALL)
+def test_parts_of_a_lane_have_its_weight(fusion):
+    lanes = {"lexical": lane((1, 1.0)), "dense:text": lane((2, 1.0)), "dense:image": lane((3, 1.0))}
+    found = fused(fusion(weights={"lexical": 1, "dense": 3})(lanes, 5))
+    assert found[2] == pytest.approx(found[3])
+    assert found[2] == pytest.approx(3 * found[1])
+    own = fused(fusion(weights={"lexical": 1, "dense": 3, "dense:image": 2})(lanes, 5))
+    assert own[3] == pytest.approx(2 * own[1])
+
+
+def test_a_misspelt_part_is_refused():
+    with pytest.raises(ConfigError, match="denze:text"):
+        MinMaxFusion(weights={"dense": 1})({"denze:text": lane((1, 1.0))}, 1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mmrag.core.types import Embeddings, Modality, Query
-from mmrag.index.bm25 import RankBm25Options
 from mmrag.index.exact import ExactIndex
+from mmrag.index.okapi import OkapiOptions
 from mmrag.search import DenseLane, LexicalLane
 from mmrag.testing.fakes import HashingEmbedder
 
@@ -65,10 +65,10 @@ def test_a_picture_is_searched_only_by_an_embedder_that_sees():
 def test_what_a_lane_leaves_out_is_said():
     both = Query.of(ENGLISH, image="photo.jpg")
     assert "image" in dense().limits(both)
-    assert "image" in LexicalLane(RankBm25Options().open()).limits(both)
+    assert "image" in LexicalLane(OkapiOptions().open(None)).limits(both)
     assert dense().limits(Query.of(ENGLISH)) is None
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?!"])
 def test_a_query_without_words_is_not_looked_up(text):
-    assert "no words" in LexicalLane(RankBm25Options().open()).why_not_usable(Query.of(text))
+    assert "no words" in LexicalLane(OkapiOptions().open(None)).why_not_usable(Query.of(text))

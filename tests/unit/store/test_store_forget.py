@@ -11,15 +11,16 @@ import pytest
 from mmrag.core.errors import StoreError
 from mmrag.core.fields import embedding_key
 from mmrag.core.types import Item, ItemId, Part, SourceId, Span
-from mmrag.index.faiss import FaissOptions
+from mmrag.index.ann.options import FaissOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import open_lexical, publish
+from mmrag.index.published import Indexes, open_lexical, publish
 from mmrag.index.upkeep import leftovers, row_lists
 from mmrag.store import Store, erase, forget, verify
 from mmrag.testing import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
-DENSE, WORDS = FaissOptions(), LexicalOptions()
+DENSE, WORDS = FaissOptions(kind="flat"), LexicalOptions()
+INDEXES = Indexes(DENSE, WORDS)
 SECRET = "The vault code of the Halden depot is Zanzibar-Quince."
 SHARED = "Everybody may read this paragraph about ventilation."
 HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -63,7 +64,7 @@ def filled(tmp_path, fakes):
             writer.cache("sync", "looked", b"5")
             writer.commit()
             # An earlier version leaves dead vectors, tombstones and deletion marks.
-            publish(store, DENSE, WORDS, EMBEDDER.dim)
+            publish(store, INDEXES)
             _put(
                 fakes,
                 writer,
@@ -72,14 +73,14 @@ def filled(tmp_path, fakes):
                 [PICTURE, LOGO],
             )
             writer.commit()
-        publish(store, DENSE, WORDS, EMBEDDER.dim)
+        publish(store, INDEXES)
         yield store
 
 
 def _forget(store, *ids, patience_s=10.0, publish_=True):
     def again() -> None:
         if publish_:
-            publish(store, DENSE, WORDS, EMBEDDER.dim)
+            publish(store, INDEXES)
 
     return forget(store, ids, publish=again, leftovers=leftovers(store, WORDS), patience_s=patience_s)
 
@@ -133,7 +134,7 @@ def test_what_other_sources_hold_stays(filled, fakes):
     assert filled.cached("ocr", "22" * 32) == b'[["the logo of the firm"]]'
     assert filled.cached("ocr", "11" * 32) is None
     assert filled.cached("sync", "looked") == b"5"
-    checked = verify(filled, row_lists(filled, DENSE, WORDS))
+    checked = verify(filled, row_lists(filled, INDEXES))
     assert (checked.problems, checked.orphans) == ((), 0)
     assert {state.name: state.rows for state in checked.indexes} == {"dense": 2, "lexical": 2}
 
@@ -244,7 +245,7 @@ def test_readers_are_named_and_the_next_writer_finishes(filled):
     with filled.writer():
         pass
     assert _holding(filled, b"Zanzibar") == []
-    checked = verify(filled, row_lists(filled, DENSE, WORDS))
+    checked = verify(filled, row_lists(filled, INDEXES))
     assert (checked.problems, checked.orphans) == ((), 0)
 
 
@@ -264,8 +265,8 @@ def test_a_forgetting_that_was_killed_is_finished_by_the_next_writer(filled):
     for trace in (b"Zanzibar", b"ZANZIBAR", b"vault-notes", b"secret pixels"):
         assert _holding(filled, trace) == []
     assert filled.derived("lexical") is None
-    publish(filled, DENSE, WORDS, EMBEDDER.dim)
-    checked = verify(filled, row_lists(filled, DENSE, WORDS))
+    publish(filled, INDEXES)
+    checked = verify(filled, row_lists(filled, INDEXES))
     assert (checked.problems, checked.orphans) == ((), 0)
 
 

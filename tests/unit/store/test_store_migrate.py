@@ -14,7 +14,7 @@ import pytest
 from mmrag.core.errors import Damaged, NeedsMigration
 from mmrag.index.exact import ExactOptions
 from mmrag.index.lexical import LexicalOptions
-from mmrag.index.published import publish
+from mmrag.index.published import Indexes, publish
 from mmrag.index.upkeep import row_lists
 from mmrag.store import Store, migrate, verify
 from mmrag.store.schema import FORMAT
@@ -57,9 +57,9 @@ def test_an_old_store_holds_and_finds_what_it_did(old, name):
         assert _describe(store) == _expected(name)
         root, report = store.root, verify(store)
         assert (report.problems, report.root) == ((), root)
-        publish(store, ExactOptions(), LexicalOptions(), 384)
+        publish(store, Indexes(ExactOptions(), LexicalOptions()))
         assert _describe(store) == _expected(name)
-        report = verify(store, row_lists(store, ExactOptions(), LexicalOptions()))
+        report = verify(store, row_lists(store, Indexes(ExactOptions(), LexicalOptions())))
         assert (report.problems, [state.rows for state in report.indexes]) == ((), [6])
     assert _format(old) == FORMAT
     before = (old / "catalog.db").read_bytes()

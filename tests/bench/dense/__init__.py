@@ -1,0 +1,1 @@
+"""What bench_index.py is made of: vectors, measuring in a process of its own, tables and plots."""
