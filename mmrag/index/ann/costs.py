@@ -10,11 +10,14 @@ from __future__ import annotations
 from mmrag.index.ann.engine import Layers
 
 
+_QUESTIONS = 4
+
+
 def reading(layers: Layers, probes: int, total: int, held: int, count: int) -> float:
     """Return the cost of reading some lists for one query.
 
     Packed codes take 4 ns a row of 384 dimensions, allowed or not; other codes 1 ns a row and 45 ns
-    an allowed one; a list 350 ns; the choice of lists and the rest 30 us.
+    an allowed one; a list 1.5 us when one query reads it alone; the choice of lists and the rest 100 us.
 
     Args:
         layers: The engine's.
@@ -24,7 +27,7 @@ def reading(layers: Layers, probes: int, total: int, held: int, count: int) -> f
         count: How many rows are allowed.
     """
     rows, scored, dim = total * probes / layers.lists, count * probes / held, int(layers.engine.d)
-    return 30_000 + 350 * probes + (rows * dim * 0.01 if layers.is_packed else rows + scored * dim * 0.12)
+    return 100_000 + 1500 * probes + (rows * dim * 0.01 if layers.is_packed else rows + scored * dim * 0.12)
 
 
 def rescoring(candidates: float, dim: int) -> float:
@@ -32,9 +35,13 @@ def rescoring(candidates: float, dim: int) -> float:
     return candidates * (20 + dim * 0.13)
 
 
-def copying(layers: Layers, count: int) -> float:
-    """Return the cost of copying rows' codes together (100 ns for 768 bytes) and scoring them (25 ns)."""
-    return 20_000 + count * (0.13 * int(layers.codes.code_size) + 0.065 * int(layers.engine.d))
+def copying(layers: Layers, count: int, *, is_kept: bool) -> float:
+    """Return the cost of copying rows' codes together (100 ns for 768 bytes) and scoring them (25 ns).
+
+    A copy that is kept for the next questions under the same filter counts as if four asked.
+    """
+    copied = 0.13 * int(layers.codes.code_size) / (_QUESTIONS if is_kept else 1)
+    return 20_000 + count * (copied + 0.065 * int(layers.engine.d))
 
 
 def passing(layers: Layers, total: int, count: int) -> float:

@@ -17,6 +17,9 @@ _SLACK = 16
 _BLOCK = 1024
 """Queries at a time under a filter: their scores against 4096 centroids take 16 MB."""
 
+_STEPS = 2
+"""So many steps a doubling of the lists that are read."""
+
 _WORTH = 1.25
 """A second look is worth its price when it reads that many times the lists of the first."""
 
@@ -100,12 +103,13 @@ def _widen(
     if plan.lists is not None:
         near &= plan.lists
     needed = np.count_nonzero(near, axis=1)
-    # Doublings, so that queries share a search and each finds the same in whatever company.
-    doublings = np.ceil(np.log2(np.maximum(needed, 1) / plan.probes)).astype(np.int64)
-    doublings[needed <= _WORTH * plan.probes] = 0
-    for doubling in np.unique(doublings[doublings > 0]):
-        which = np.flatnonzero(doublings == doubling)
-        probes = min(plan.probes << int(doubling), plan.most)
+    # In steps, so that queries share a search and each finds the same in whatever company; whole
+    # doublings read a third more lists than were needed.
+    steps = np.ceil(_STEPS * np.log2(np.maximum(needed, 1) / plan.probes)).astype(np.int64)
+    steps[needed <= _WORTH * plan.probes] = 0
+    for step in np.unique(steps[steps > 0]):
+        which = np.flatnonzero(steps == step)
+        probes = min(round(plan.probes * 2 ** (int(step) / _STEPS)), plan.most)
         found = _ask(plan.index, queries[which], positions.shape[1], plan.wider(probes))
         positions[which], scores[which] = found
 
