@@ -137,7 +137,7 @@ def test_filters_narrow_search_and_ask(folder):
 
 def test_explain_and_why_not(folder):
     shown = as_json("explain", folder, "impeller")
-    assert [lane["name"] for lane in shown["lanes"]] == ["lexical", "dense"]
+    assert [lane["name"] for lane in shown["lanes"]] == ["lexical", "dense", "pictures"]
     assert shown["hits"][0]["ranks"]["lexical"] == 1
     assert "lexical" in mmrag("explain", folder, "impeller").stdout
     lost = as_json("why-not", folder, "shaft seal", "memo.txt", "-k", 1)
@@ -288,7 +288,7 @@ def test_output_into_a_closed_pipe_is_no_error(folder):
 
 
 def test_other_recipe_over_the_same_store(folder):
-    for recipe in ("rrf", "faiss-flat", "faiss-ivf"):
+    for recipe in ("rrf", "faiss-flat", "faiss-ivf-pq"):
         hits = as_json("search", folder, "impeller", "--recipe", recipe)["hits"]
         assert hits[0]["source"] == "manual.md"
 
