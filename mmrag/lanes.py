@@ -24,7 +24,7 @@ from mmrag.search import (
     make_probes,
     split_by_modality,
 )
-from mmrag.store import Derived, Store
+from mmrag.store import Store
 
 CALIBRATION = "calibration"
 _FILE = "calibration.json"
@@ -52,10 +52,12 @@ def join_lanes(store: Store, opened: Opened, embedder: Embedder, fusion: Fusion)
 
 def publish_calibration(store: Store, opened: Opened, embedder: Embedder) -> None:
     """Learn what unrelated items score and keep it, if that is not known or the corpus has changed."""
-    generation, published = store.generation, store.derived(CALIBRATION)
-    if _is_current(store, published):
-        return
+    generation = store.generation
     lanes = split_by_modality(_dense_lane(store, opened, embedder), _rows_by_modality(opened))
+    known = _known(store)
+    # The first pictures among many texts are few, and have no scale yet.
+    if known is not None and known.learned_on.get("lanes") == _names(lanes) and _is_current(store):
+        return
     text = _learned(store, lanes).to_json()
 
     def write(folder: Path) -> None:
@@ -72,8 +74,9 @@ def _rows_by_modality(opened: Opened) -> Mapping[str, Rows]:
     return {name: opened.columns.rows(Compare("modality", "==", name)) for name in _MODALITIES}
 
 
-def _is_current(store: Store, published: Derived | None) -> bool:
-    if published is None or published.stamp != store.identity or published.generation < store.horizon:
+def _is_current(store: Store) -> bool:
+    published = store.derived(CALIBRATION)
+    if published is None:
         return False
     added, removed = store.changes(published.generation)
     return len(added) + len(removed) <= _LEARN_AGAIN_SHARE * store.count()
@@ -81,7 +84,7 @@ def _is_current(store: Store, published: Derived | None) -> bool:
 
 def _known(store: Store) -> Calibration | None:
     published = store.derived(CALIBRATION)
-    if published is None or published.stamp != store.identity:
+    if published is None or published.stamp != store.identity or published.generation < store.horizon:
         return None
     try:
         return Calibration.from_json((published.path / _FILE).read_text(encoding="utf-8"))
@@ -92,4 +95,9 @@ def _known(store: Store) -> Calibration | None:
 def _learned(store: Store, lanes: tuple[Lane, ...]) -> Calibration:
     parts = [lane for lane in lanes if isinstance(lane, PartLane)]
     probes = make_probes(store.items, store.rows()) if parts else []
-    return learn_calibration(parts, probes, learned_on={**store.identity, "root": store.root})
+    learned_on = {**store.identity, "root": store.root, "lanes": _names(lanes)}
+    return learn_calibration(parts, probes, learned_on=learned_on)
+
+
+def _names(lanes: tuple[Lane, ...]) -> str:
+    return " ".join(lane.name for lane in lanes)

@@ -176,9 +176,7 @@ class Pipeline:
             on_progress=on_progress,
             on_commit=on_commit,
         )
-        if not dry_run:
-            self.upkeep.publish()
-        return report
+        return report if dry_run else replace(report, indexes=self.upkeep.publish())
 
     def watch(
         self,

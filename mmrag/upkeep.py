@@ -61,13 +61,14 @@ class Upkeep:
         """Tell what search indexes there are, how well they find, and what they take."""
         return index_status(self._store, self._indexes, self._embedder.dim)
 
-    def publish(self) -> None:
-        """Bring the search indexes on disk up to date."""
-        publish(self._store, self._indexes)
+    def publish(self) -> tuple[str, ...]:
+        """Bring the search indexes on disk up to date; return the names of those that were written."""
+        written = publish(self._store, self._indexes)
         if self._is_calibrated:
             with self._store.snapshot():
                 opened = open_indexes(self._store, self._indexes, self._embedder.dim)
                 publish_calibration(self._store, opened, self._embedder)
+        return tuple(written)
 
     def reindex(self) -> None:
         """Build the search indexes anew from the stored vectors and words.

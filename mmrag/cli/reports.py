@@ -36,6 +36,7 @@ def report_as_dict(report: SyncReport) -> dict[str, Any]:
         "generation": report.generation,
         "new_troubles": [asdict(trouble) for trouble in report.new_troubles],
         "speeds": {kind: asdict(speed) for kind, speed in report.speeds.items()},
+        "indexes": list(report.indexes),
         "spent": {stage: round(seconds, 3) for stage, seconds in report.spent.items()},
     }
 
@@ -69,6 +70,8 @@ def print_report(report: SyncReport, *, known_troubles: bool = True, names_chang
             f" in {report.seconds:.1f} s.",
             markup=False,
         )
+    if report.indexes and not changes:
+        out.print(f"Search indexes written: {', '.join(report.indexes)}.", markup=False)
     print_summary(report.states, report.items)
     if not report.dry_run:
         print_troubles(report.troubles if known_troubles else report.new_troubles)

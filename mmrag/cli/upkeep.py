@@ -32,7 +32,11 @@ def verify(
     from mmrag.pipeline import Pipeline
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
-        report, remedy = pipeline.upkeep.verify(), f"{pipeline.sync_command} --rebuild"
+        report = pipeline.upkeep.verify()
+        remedy = f"{pipeline.sync_command} --rebuild"
+        if report.indexes_only:
+            # Sources, items and vectors are whole: nothing has to be read or embedded again.
+            remedy = pipeline.sync_command.replace(" sync ", " reindex ", 1)
     if as_json:
         print_json("verify", {**asdict(report), "fix": remedy if report.problems else ""})
     else:
@@ -40,7 +44,9 @@ def verify(
             console().print(problem, style="red", markup=False)
         held = (("source", report.sources), ("item", report.items), ("vector", report.vectors))
         told = ", ".join(counted(count, thing) for thing, count in (*held, ("orphan", report.orphans)))
-        verdict = f"damaged. Run: {remedy}" if report.problems else "whole."
+        verdict = "whole."
+        if report.problems:
+            verdict = f"{'a search index is' if report.indexes_only else ''} damaged. Run: {remedy}".lstrip()
         console().print(f"{told}: {verdict}\nroot {report.root}", markup=False)
     if report.problems:
         raise typer.Exit(ExitCode.FAILED)

@@ -79,6 +79,7 @@ class SyncReport:
         new_troubles: Those that were not told before: other sources, or other reasons.
         speeds: What reading took by kind of medium: "pdf", "text", "image", ...
         spent: What "split", "embed" and "write" took in this process.
+        indexes: The search indexes that were written at its end.
 
     Units:
         seconds of wall time, all of them.
@@ -96,6 +97,7 @@ class SyncReport:
     new_troubles: tuple[Trouble, ...] = ()
     speeds: Mapping[str, Speed] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
+    indexes: tuple[str, ...] = ()
 
     @property
     def reused(self) -> int:

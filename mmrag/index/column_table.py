@@ -16,7 +16,7 @@ from mmrag.core.conditions import META
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Scalar
 from mmrag.index.coded import Coded, Values, fitting, given, joined, unpacked
-from mmrag.index.files import damaged, read_header, write_header, write_synced
+from mmrag.index.files import damaged, prepare, read_header, write_header, write_synced
 from mmrag.store import Store
 
 _KIND = "columns"
@@ -36,6 +36,7 @@ class Table:
         rows: The rows.
         sources: The number of each row's source in the catalog; it keeps that as long as it is there.
         columns: `modality`, `page` and `meta.<key>`. Nothing of them ever changes for a row.
+        changed: How many rows came and went since all were read, and keys were looked for.
 
     Shapes:
         rows int64 [n], sources int32 [n], codes of a column [n]
@@ -44,6 +45,7 @@ class Table:
     rows: Rows
     sources: NDArray[np.int32]
     columns: Mapping[str, Coded]
+    changed: int = 0
 
     def without(self, rows: Rows) -> Table:
         """Drop rows; unknown ones are ignored."""
@@ -156,7 +158,8 @@ def joined_tables(tables: Sequence[Table]) -> Table:
 
 
 def write_table(folder: Path, table: Table) -> None:
-    """Write a table into an empty folder and sync it to disk."""
+    """Write a table into a folder and sync it to disk; an older one there is gone from the start."""
+    prepare(folder)
     arrays: dict[str, NDArray[Any]] = {"rows.npy": table.rows, "sources.npy": table.sources}
     for number, coded in enumerate(table.columns.values()):
         arrays[f"codes-{number}.npy"] = coded.codes
@@ -165,7 +168,7 @@ def write_table(folder: Path, table: Table) -> None:
     for name, array in arrays.items():
         write_synced(folder / name, lambda aside, array=array: _write_npy(aside, array))  # type: ignore[misc]
     values = [f"values-{number}.msgpack" for number in range(len(table.columns))]
-    facts = {"count": len(table.rows), "columns": list(table.columns)}
+    facts = {"count": len(table.rows), "changed": table.changed, "columns": list(table.columns)}
     write_header(folder, _KIND, facts, (*arrays, *values))
 
 
@@ -178,6 +181,7 @@ def load_table(folder: Path) -> Table:
     header = read_header(folder, _KIND)
     try:
         count, names = int(header["count"]), [str(name) for name in header["columns"]]
+        changed = int(header["changed"])
         rows, sources = _mapped(folder / "rows.npy", count), _mapped(folder / "sources.npy", count)
         columns = {}
         for number, name in enumerate(names):
@@ -187,7 +191,7 @@ def load_table(folder: Path) -> Table:
             raise ValueError("it has no modality or no page")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(folder, _KIND, str(error)) from error
-    return Table(rows, sources, columns)
+    return Table(rows, sources, columns, changed)
 
 
 def _rows_and_sources(db: sqlite3.Connection) -> tuple[Rows, NDArray[np.int32]]:

@@ -7,6 +7,7 @@ hold. A million rows take 20 to 40 MB on the disk, mapped, and most filters 1 to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +35,7 @@ from mmrag.index.files import damaged
 from mmrag.store import Derived, Store
 from mmrag.store.filter_sql import filter_sql
 
-IDENTITY: Mapping[str, str] = MappingProxyType({"columns": "1"})
+IDENTITY: Mapping[str, str] = MappingProxyType({"columns": "2"})
 """What the files depend on."""
 
 _OF_SOURCE: Mapping[str, str] = MappingProxyType(
@@ -62,13 +63,14 @@ def update(old: Path, folder: Path, store: Store, added: Rows, removed: Rows) ->
         Damaged: `old` cannot be read.
     """
     table = load_table(old)
-    if _REREAD_SHARE * (len(added) + len(removed)) > len(table.rows):
-        # So many new rows may bring keys of their own, which only `write` looks for.
+    changed = table.changed + len(added) + len(removed)
+    if _REREAD_SHARE * changed > len(table.rows):
+        # So many new rows, of one update or many, may bring keys of their own: only `write` looks for them.
         write(folder, store)
         return
     with store.snapshot():
         fresh = read_some(store, added, list(table.columns))
-    write_table(folder, joined_tables([table.without(removed), fresh]))
+    write_table(folder, replace(joined_tables([table.without(removed), fresh]), changed=changed))
 
 
 def is_due(count: int, added: int, removed: int) -> bool:

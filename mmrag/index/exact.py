@@ -15,10 +15,11 @@ from mmrag.core.errors import ConfigError, QueryError
 from mmrag.core.protocols import Rows, VectorSource
 from mmrag.core.types import Embeddings, Matches
 from mmrag.index.chunks import BLOCK_VECTORS, Chunk, Places, Vectors, copied, joined
-from mmrag.index.files import damaged, read_header, write_header, write_synced
+from mmrag.index.files import damaged, prepare, read_header, write_header, write_synced
 from mmrag.index.maxsim import maxsim
 from mmrag.index.ranking import check_k, matches
 from mmrag.index.running import RunningBest
+from mmrag.index.vectors import check_finite
 from mmrag.store.stream import StoredVectors
 
 _KIND = "exact"
@@ -47,9 +48,9 @@ class ExactOptions:
         """Return an empty index."""
         return ExactIndex(dim)
 
-    def load(self, folder: Path) -> ExactIndex:
+    def load(self, folder: str | Path) -> ExactIndex:
         """Open a saved index, memory-mapped."""
-        return ExactIndex.load(folder)
+        return ExactIndex.load(Path(folder))
 
 
 class ExactIndex:
@@ -70,9 +71,10 @@ class ExactIndex:
         """Search embeddings where they lie, without a copy; `rows` rise strictly.
 
         Raises:
-            ConfigError: As many rows as embeddings are needed, in rising order.
+            ConfigError: As many rows as embeddings are needed, in rising order, without NaN.
         """
         _check_pairs(rows, embeddings, embeddings.dim)
+        check_finite(embeddings)
         if (np.diff(rows) <= 0).any():
             raise ConfigError(
                 "The rows to search do not rise strictly.", fix="Sort them first, or use add()."
@@ -86,11 +88,8 @@ class ExactIndex:
             ConfigError: The numbers of rows and embeddings differ, or a vector has another dim or NaN.
         """
         _check_pairs(rows, embeddings, self.dim)
+        check_finite(embeddings)
         if embeddings.vectors.flags.writeable:
-            if not np.isfinite(embeddings.vectors).all():
-                raise ConfigError(
-                    "An embedding holds NaN or infinity.", fix="Check the embedder that made it."
-                )
             embeddings = Embeddings(embeddings.vectors.copy(), embeddings.offsets.copy())
         with self._lock:
             self._changes.append((np.array(rows, np.int64), embeddings))
@@ -132,10 +131,11 @@ class ExactIndex:
         """Return the rows that it holds, sorted."""
         return np.sort(np.concatenate([np.empty(0, np.int64), *(c.rows for c in self._settled())]))
 
-    def save(self, folder: Path) -> None:
-        """Write the index into an empty folder and sync it to disk."""
+    def save(self, folder: str | Path) -> None:
+        """Write the index into a folder and sync it to disk; an older one there is gone from the start."""
         chunks = self._settled()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(folder)
+        prepare(folder)
         rows = np.concatenate([np.empty(0, np.int64), *(chunk.rows for chunk in chunks)])
         order = np.argsort(rows)
         counts = np.concatenate([np.empty(0, np.int64), *(chunk.lengths() for chunk in chunks)])[order]

@@ -14,6 +14,16 @@ HEADER = "index.json"
 REBUILD = "Delete the folder and build the index again; `mmrag sync` does that for a store."
 
 
+def prepare(folder: Path) -> None:
+    """Make a folder that an index is written into; one that is there holds none from now on.
+
+    With an older header files of two saves, of which the later was broken off, would pass for one index.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HEADER).unlink(missing_ok=True)
+    sync_folder(folder)
+
+
 def write_synced(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, force it to disk, then rename it over `path`."""
     aside = path.with_name(path.name + ".new")

@@ -91,6 +91,12 @@ class OkapiIndex:
         self._searcher = OkapiSearcher(self._opened())
         self._forget_changes()
 
+    def detached(self) -> OkapiIndex:
+        """Return an index in memory that begins as this one: for rows that the files do not know yet."""
+        index = OkapiIndex(self.options)
+        index._searcher = self._searcher
+        return index
+
     def add(self, rows: Rows, texts: Sequence[SearchText]) -> None:
         """Add rows; a row that is already there is replaced. Call `commit` to publish."""
         if len(rows) != len(texts):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-
-from mmrag.core.errors import Damaged
+from mmrag.core.errors import Damaged, IdentityMismatch
 from mmrag.core.protocols import Index, Rows, TextIndex, VectorSource
 from mmrag.index import columns
 from mmrag.index.column_table import load_table
@@ -19,6 +17,7 @@ from mmrag.index.pictures import PictureIndex, PictureOptions
 from mmrag.index.published_words import PublishedWords, add_items, link_tree
 from mmrag.store import Derived, Store
 
+Loaded = TypeVar("Loaded")
 LEXICAL, DENSE, COLUMNS, PICTURES = "lexical", "dense", "columns", "pictures"
 
 
@@ -30,6 +29,15 @@ class TextIndexOptions(Protocol):
 
     def open(self, folder: Path | None) -> TextIndex:
         """Open or create the index in a folder, or in memory."""
+        ...
+
+
+@runtime_checkable
+class Detachable(Protocol):
+    """A lexical index in which another text changes the scores of all: newer rows cannot stand beside it."""
+
+    def detached(self) -> TextIndex:
+        """Return an index in memory that begins as this one."""
         ...
 
 
@@ -114,7 +122,7 @@ class Kept:
     is_due: Callable[[Derived], bool] = lambda old: True
 
 
-def publish(store: Store, indexes: Indexes, *, anew: bool = False) -> None:
+def publish(store: Store, indexes: Indexes, *, anew: bool = False) -> list[str]:
     """Bring the derived indexes on disk up to the store's generation; call it as the writer.
 
     An index over vectors is left behind until a merge is worth its price: what is newer is then
@@ -124,7 +132,11 @@ def publish(store: Store, indexes: Indexes, *, anew: bool = False) -> None:
         store: The store.
         indexes: What is kept, and how.
         anew: Build from all rows, also what is published already; readers keep that until then.
+
+    Returns:
+        The names of those that were written.
     """
+    written = []
     for kept in kept_indexes(store, indexes):
         # The generation is asked for first: if `forget` comes in between, the store refuses the index.
         generation = store.generation
@@ -133,6 +145,10 @@ def publish(store: Store, indexes: Indexes, *, anew: bool = False) -> None:
             store.publish(kept.name, kept.stamp, generation, kept.build)
         elif old.generation != generation and kept.is_due(old):
             store.publish(kept.name, kept.stamp, generation, _updating(kept, old))
+        else:
+            continue
+        written.append(kept.name)
+    return written
 
 
 def open_indexes(store: Store, indexes: Indexes, dim: int) -> Opened:
@@ -141,31 +157,29 @@ def open_indexes(store: Store, indexes: Indexes, dim: int) -> Opened:
     dense, held = _open_dense(store, indexes.dense, dim)
     pictures, hashes = indexes.pictures, None
     if pictures is not None:
-        published = _whole(store, PICTURES, pictures.identity, pictures.load)
-        hashes = pictures.open(store, published, corpus=indexes.corpus)
+        found = _whole(store, PICTURES, pictures.identity, pictures.load)
+        hashes = pictures.open(store, None if found is None else found[0], corpus=indexes.corpus)
     return Opened(lexical, dense, open_columns(store), hashes, (held,) if held is not None else ())
 
 
 def open_lexical(store: Store, options: TextIndexOptions) -> TextIndex:
     """Open the published lexical index; rows newer than it are indexed in memory beside it."""
-    published = _whole(store, LEXICAL, stamp_of(options), options.open)
-    if published is None:
-        whole = options.open(None)
-        add_items(whole, store, store.rows())
-        whole.commit()
-        return whole
-    base = options.open(published.path)
+    found = _whole(store, LEXICAL, stamp_of(options), options.open)
+    if found is None:
+        return _with_items(options.open(None), store, store.rows())
+    published, base = found
     added, removed = store.changes(published.generation)
-    tail = options.open(None)
-    add_items(tail, store, added)
-    tail.commit()
-    return PublishedWords(published, base, tail, np.union1d(added, removed))
+    if isinstance(base, Detachable) and (len(added) or len(removed)):
+        whole = base.detached()
+        whole.remove(removed)
+        return _with_items(whole, store, added)
+    return PublishedWords(published, base, _with_items(options.open(None), store, added), removed)
 
 
 def open_columns(store: Store) -> Columns:
     """Open the published columns with what is newer; without them, filters are left to SQL."""
     try:
-        return Columns.open(store, _usable(store, COLUMNS, columns.IDENTITY))
+        return Columns.open(store, usable(store, COLUMNS, columns.IDENTITY))
     except Damaged:
         return Columns.open(store, None)
 
@@ -270,8 +284,8 @@ def _open_dense(
     with store.snapshot():
         if isinstance(options, KeptIndexOptions):
             stamp = {**store.identity, **options.identity}
-            if (published := _whole(store, DENSE, stamp, options.load)) is not None:
-                index = options.load(published.path)
+            if (found := _whole(store, DENSE, stamp, options.load)) is not None:
+                published, index = found
                 added, removed = store.changes(published.generation)
                 index.remove(removed)
                 if len(added):
@@ -284,7 +298,8 @@ def _open_dense(
         return exact.build(store.vectors()), None
 
 
-def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived | None:
+def usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived | None:
+    """Return what is published under these options and covers all that was ever forgotten."""
     published = store.derived(name) if stamp is not None else None
     if published is None or published.stamp != stamp:
         return None
@@ -293,19 +308,25 @@ def _usable(store: Store, name: str, stamp: Mapping[str, str] | None) -> Derived
 
 
 def _whole(
-    store: Store, name: str, stamp: Mapping[str, str] | None, load: Callable[[Path], object]
-) -> Derived | None:
-    """Return a usable index, none if files of the right names and sizes hold something else."""
-    published = _usable(store, name, stamp)
-    if published is not None:
-        try:
-            load(published.path)
-        except Damaged:
-            return None
-    return published
+    store: Store, name: str, stamp: Mapping[str, str] | None, load: Callable[[Path], Loaded]
+) -> tuple[Derived, Loaded] | None:
+    """Open a usable index; None if files of the right names and sizes hold something else."""
+    published = usable(store, name, stamp)
+    if published is None:
+        return None
+    try:
+        return published, load(published.path)
+    except (Damaged, IdentityMismatch):
+        return None
+
+
+def _with_items(index: TextIndex, store: Store, rows: Rows) -> TextIndex:
+    add_items(index, store, rows)
+    index.commit()
+    return index
 
 
 def _base(store: Store, kept: Kept, generation: int) -> Derived | None:
     """Return the published index to go on from; one ahead of its catalog (restored from a backup) is none."""
-    old = _whole(store, kept.name, kept.stamp, kept.open)
-    return old if old is not None and old.generation <= generation else None
+    found = _whole(store, kept.name, kept.stamp, kept.open)
+    return found[0] if found is not None and found[0].generation <= generation else None

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmrag.index.ann.report import IndexReport
-from mmrag.index.published import DENSE, Indexes, kept_indexes, open_dense
+from mmrag.index.published import DENSE, Indexes, Kept, kept_indexes, open_dense, usable
 from mmrag.store import Derived, Store
+
+_NOT_ON_DISK = "It is not on disk yet; the next sync or reindex writes it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +54,46 @@ class IndexStatus:
 def index_status(store: Store, indexes: Indexes, dim: int) -> list[IndexStatus]:
     """Return the state of each search index, the dense one first."""
     with store.snapshot():
-        found = [_dense(store, indexes, dim)]
-        for kept in kept_indexes(store, indexes):
-            if kept.name != DENSE:
-                published = store.derived(kept.name)
-                kind = str(kept.stamp.get("engine", kept.name)).split("/")[0]
-                notes = () if published else ("It is not on disk yet; the next sync or reindex writes it.",)
-                found.append(
-                    IndexStatus(
-                        kept.name, kind, None, _newer(store, published), _size(published), notes=notes
-                    )
-                )
+        kept = {one.name: one for one in kept_indexes(store, indexes)}
+        found = [_dense(store, indexes, dim, kept.pop(DENSE, None))]
+        for name, one in kept.items():
+            published = _published(store, one)
+            kind = str(one.stamp.get("engine", name)).split("/")[0]
+            notes = () if published else (_NOT_ON_DISK,)
+            newer, size = _newer(store, published), _size(published)
+            found.append(IndexStatus(name, kind, None, newer, size, notes=notes))
         return found
 
 
-def _dense(store: Store, indexes: Indexes, dim: int) -> IndexStatus:
+def _dense(store: Store, indexes: Indexes, dim: int, kept: Kept | None) -> IndexStatus:
     index = open_dense(store, indexes.dense, dim)
     choose = getattr(indexes.dense, "choose", None)
     notes: tuple[str, ...] = choose(store.count(), dim).reasons if choose is not None else ()
     report = getattr(index, "report", None)
     if report is None:
-        return IndexStatus(DENSE, "exact", len(index), 0, 0, notes=notes)
+        waits = (_NOT_ON_DISK,) if kept is not None else _of_another_recipe(store)
+        return IndexStatus(DENSE, "exact", len(index), 0, 0, notes=(*notes, *waits))
     told: IndexReport = report()
+    published = _published(store, kept)
+    newer, size = _newer(store, published), _size(published)
+    return IndexStatus(DENSE, told.kind, told.rows, newer, size, asdict(told), (*notes, *told.notes))
+
+
+def _of_another_recipe(store: Store) -> tuple[str, ...]:
     published = store.derived(DENSE)
-    return IndexStatus(
-        DENSE,
-        told.kind,
-        told.rows,
-        _newer(store, published),
-        _size(published),
-        asdict(told),
-        (*notes, *told.notes),
-    )
+    if published is None:
+        return ()
+    kind = published.stamp.get("kind", published.stamp.get("engine", DENSE))
+    return (f"An index of another recipe ({kind}) is on disk: --recipe says which one a command uses.",)
+
+
+def _published(store: Store, kept: Kept | None) -> Derived | None:
+    """Return what is on disk, None where it was written with other options or before the horizon."""
+    return usable(store, kept.name, kept.stamp) if kept is not None else None
 
 
 def _newer(store: Store, published: Derived | None) -> int:
-    if published is None or published.generation < store.horizon:
+    if published is None:
         return 0
     added, removed = store.changes(published.generation)
     return len(added) + len(removed)

@@ -11,13 +11,16 @@ from mmrag.core.errors import ConfigError
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Embeddings
 
+_BLOCK = 16_384
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GivenVectors:
     """Rows with their embeddings, one vector each, held in memory or mapped from a file.
 
     Raises:
-        ConfigError: The numbers differ, an item owns many vectors, or the rows do not rise strictly.
+        ConfigError: The numbers differ, an item owns many vectors, a vector holds NaN or infinity, or the
+            rows do not rise strictly.
     """
 
     rows: Rows
@@ -31,6 +34,7 @@ class GivenVectors:
             )
         if (np.diff(self.rows) <= 0).any():
             raise ConfigError("The rows to index do not rise strictly.", fix="Sort them first, or use add().")
+        check_finite(self.embeddings)
 
     @property
     def dim(self) -> int:
@@ -46,3 +50,14 @@ class GivenVectors:
     def take(self, rows: Rows) -> Embeddings:
         """Return the embeddings of some rows, in their order."""
         return Embeddings.dense(self.embeddings.vectors[np.searchsorted(self.rows, rows)])
+
+
+def check_finite(embeddings: Embeddings) -> None:
+    """Refuse vectors with NaN or infinity: one of them would drop others out of every search.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for start in range(0, len(embeddings.vectors), _BLOCK):
+        if not np.isfinite(embeddings.vectors[start : start + _BLOCK]).all():
+            raise ConfigError("An embedding holds NaN or infinity.", fix="Check the embedder that made it.")

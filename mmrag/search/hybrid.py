@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import perf_counter
 
-import numpy as np
-
 from mmrag.core.errors import ConfigError, QueryError, UnsupportedModality
 from mmrag.core.protocols import Fusion, Rows
 from mmrag.core.types import Hit, Item, Matches, Modality, Query, SourceId, Step
 from mmrag.search.calibrated import QueryFusion
 from mmrag.search.fusion import family
 from mmrag.search.lanes import Demanding, Lane
+from mmrag.search.shared_rows import SharedRows, frozen
 
 _DEEPER = 4
 _PAGE = 40
@@ -93,6 +92,7 @@ class HybridRetriever:
         self._fusion = fusion
         self._load = load
         self._depth = depth
+        self._shared = SharedRows()
 
     def retrieve(self, query: Query, k: int, *, allow: Rows | None = None) -> list[Hit]:
         """Return at most k hits, best first.
@@ -145,7 +145,7 @@ class HybridRetriever:
         clock = clock or _Clock()
         used = {report.name for report in self.reports(query) if report.used}
         lanes = [lane for lane in self.lanes if lane.name in used]
-        allow = _demanded(lanes, query, allow)
+        allow = self._demanded(lanes, query, allow)
         fusion = self._fusion.for_query(query) if isinstance(self._fusion, QueryFusion) else self._fusion
         by_key: dict[object, Found] = {}
         seen: set[int] = set()
@@ -165,6 +165,13 @@ class HybridRetriever:
             if not any(_is_full(one) for one in matches.values()):
                 return
             depth *= _DEEPER
+
+    def _demanded(self, lanes: Sequence[Lane], query: Query, allow: Rows | None) -> Rows | None:
+        """Narrow what is allowed to what a query's own marks leave: in every lane, not only that of words."""
+        for lane in lanes:
+            if isinstance(lane, Demanding) and (rows := lane.demanded(query)) is not None:
+                allow = frozen(rows) if allow is None else self._shared.of(allow, rows)
+        return allow
 
     def _notes(self, query: Query, reports: Sequence[LaneReport]) -> list[str]:
         """Say what the query missed: not that a lane for pictures had nothing to do with words."""
@@ -237,14 +244,6 @@ class _Clock:
 
     def steps(self) -> tuple[Step, ...]:
         return tuple(Step(name, ms) for name, ms in self._ms.items())
-
-
-def _demanded(lanes: Sequence[Lane], query: Query, allow: Rows | None) -> Rows | None:
-    """Narrow what is allowed to what a query's own marks leave: in every lane, not only that of words."""
-    for lane in lanes:
-        if isinstance(lane, Demanding) and (rows := lane.demanded(query)) is not None:
-            allow = rows if allow is None else np.intersect1d(allow, rows, assume_unique=True)
-    return allow
 
 
 def _is_full(matches: Matches) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mmrag.core.language import detect_language
 from mmrag.core.protocols import Embedder, Index, Rows, TextIndex
 from mmrag.core.query_syntax import plain
-from mmrag.core.types import Embeddings, Matches, Modality, Query, Scalar
+from mmrag.core.types import Embeddings, Matches, Modality, Part, Query, Scalar
 
 
 class Lane(Protocol):
@@ -77,7 +78,7 @@ class DenseLane:
         self._index = index
         self._corpus_languages = corpus_languages
         self._detect = detect
-        self._last: tuple[Query, Embeddings] | None = None
+        self._last: tuple[object, Embeddings] | None = None
 
     @property
     def modalities(self) -> frozenset[Modality]:
@@ -127,8 +128,9 @@ class DenseLane:
     def _embedded(self, query: Query) -> Embeddings:
         # One query is searched for several times: deeper, and in each part of a lane.
         last = self._last
-        if last is None or last[0] != query:
-            last = self._last = query, self._embedder.embed_queries([self._seen(query)])
+        asked = query, tuple(_stamp(part) for part in query.parts)
+        if last is None or last[0] != asked:
+            last = self._last = asked, self._embedder.embed_queries([self._seen(query)])
         return last[1]
 
     @property
@@ -182,6 +184,17 @@ class LexicalLane:
 
     def __len__(self) -> int:
         return len(self._index)
+
+
+def _stamp(part: Part) -> tuple[int, ...] | None:
+    """Return what changes with the file that a part names; None where it names none."""
+    if part.media is None:
+        return None
+    try:
+        found = Path(part.media).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _join(names: frozenset[str] | set[str]) -> str:

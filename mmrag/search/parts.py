@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Matches, Modality, Query
 from mmrag.search.lanes import Lane
+from mmrag.search.shared_rows import SharedRows, frozen
 
 
 def split_by_modality(lane: Lane, rows_by_modality: Mapping[str, Rows]) -> tuple[Lane, ...]:
@@ -37,8 +36,9 @@ class PartLane:
 
     def __init__(self, lane: Lane, part: str, rows: Rows) -> None:
         self.name = f"{lane.name}:{part}"
-        self.rows = rows
+        self.rows = frozen(rows)
         self._lane = lane
+        self._shared = SharedRows()
 
     @property
     def modalities(self) -> frozenset[Modality]:
@@ -55,7 +55,7 @@ class PartLane:
 
     def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k best of the rows."""
-        among = self.rows if allow is None else np.intersect1d(self.rows, allow, assume_unique=True)
+        among = self.rows if allow is None else self._shared.of(self.rows, allow)
         return self._lane.search(query, k, allow=among)
 
     def __len__(self) -> int:

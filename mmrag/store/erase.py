@@ -31,7 +31,7 @@ def finish_forgetting(
     db: sqlite3.Connection,
     path: Path,
     rebuild: str,
-    publish: Callable[[], None] | None = None,
+    publish: Callable[[], object] | None = None,
     *,
     patience_s: float = 0.0,
 ) -> tuple[str, ...]:

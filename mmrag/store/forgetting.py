@@ -29,7 +29,7 @@ def forget(
     store: Store,
     sources: Sequence[SourceId],
     *,
-    publish: Callable[[], None],
+    publish: Callable[[], object],
     leftovers: Callable[[Sequence[Item]], Sequence[str]] | None = None,
     patience_s: float = 10.0,
 ) -> ForgetReport:

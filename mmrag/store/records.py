@@ -62,6 +62,7 @@ class VerifyReport:
 
     `orphans` counts files that nothing refers to: left by a killed writer, harmless, removed by
     the next one. `root` is the digest of sources, items and vectors, computed from what is stored.
+    `indexes_only` tells that all problems are of derived indexes, which `reindex` builds again.
     """
 
     problems: tuple[str, ...]
@@ -71,6 +72,7 @@ class VerifyReport:
     orphans: int
     root: str = ""
     indexes: tuple[IndexState, ...] = ()
+    indexes_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def verify(store: Store, indexes: Mapping[str, RowsOf] = MappingProxyType({})) -
     """
     path, file = store.path, store.path / "catalog.db"
     problems: list[str] = []
+    of_indexes: list[str] = []
     states: list[IndexState] = []
     counts, root, orphans = (0, 0, 0), "", 0
     try:
@@ -54,7 +55,8 @@ def verify(store: Store, indexes: Mapping[str, RowsOf] = MappingProxyType({})) -
             for section in audit.SECTIONS:
                 problems += _guarded(section(db, path))
             problems += _guarded(_blobs(db, path))
-            problems += _guarded(_derived(db, store, indexes, states))
+            of_indexes = list(_guarded(_derived(db, store, indexes, states)))
+            problems += of_indexes
             root = store_root(db)
             counts = db.execute(
                 "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM items),"
@@ -63,7 +65,14 @@ def verify(store: Store, indexes: Mapping[str, RowsOf] = MappingProxyType({})) -
             orphans = _orphans(db, path)
     except _BROKEN as error:
         problems.append(f"The catalog cannot be read: {_said(error)}.")
-    return VerifyReport(tuple(dict.fromkeys(problems)), *counts, orphans, root, tuple(states))
+    return VerifyReport(
+        tuple(dict.fromkeys(problems)),
+        *counts,
+        orphans,
+        root,
+        tuple(states),
+        indexes_only=bool(problems) and set(problems) <= set(of_indexes),
+    )
 
 
 def _guarded(problems: Iterator[str]) -> Iterator[str]:
@@ -99,7 +108,7 @@ def _derived(
         damage, derived = shelf.damage(name), shelf.find(name)
         if damage is not None or derived is None:
             what = damage or "a file has another size"
-            yield f"The derived index {name} is torn ({what}); it is built again when it is needed."
+            yield f"The derived index {name} is torn ({what}); mmrag reindex builds it again."
             continue
         # A writer may have published since this look at the catalog began.
         if derived.generation > store.generation:

@@ -141,3 +141,12 @@ def test_component_names_of_the_docs_are_the_registered_ones():
     for kind in ("embedder", "splitter", "ocr", "dense", "lexical", "pictures", "fusion", "answerer"):
         for name in getattr(COMPONENTS, kind).names():
             assert f"`{name}`" in text, f"{kind} {name}"
+
+
+def test_python_of_the_search_indexes_runs(tmp_path, monkeypatch, capsys):
+    (code,) = [code for name, code in blocks("python") if name == "indexes.md"]
+    monkeypatch.chdir(tmp_path)
+    exec(code, scope := {})
+    assert len(scope["again"]) == len(scope["index"]) == 20_000
+    assert (scope["found"].rows % 3 == 0).all()
+    assert float(capsys.readouterr().out.split()[-1]) > 0.85

@@ -27,7 +27,7 @@ _FEW_DEAD = 0.01
 
 _FILTERED_RERANK = 3
 """Filters promise .99 of the true best: at 100k vectors twice the rerank took 4-bit codes from .989 to .993
-at 50 %, but left 1-bit codes at .975 for far half-spaces."""
+at 50 %, but left 1-bit codes at .975 for far half-spaces; 6 times found no more than 3 times."""
 
 _GRAPH_BREADTH = 5
 """A graph that found .956 of the best ten found .986 at 4 times and .990 at 8 times the breadth."""
@@ -35,14 +35,19 @@ _GRAPH_BREADTH = 5
 _GRAPH_SPARE = 5
 """How many times the wanted rows a walk should meet: at 10 % allowed, twice found .969 and 5 times .989."""
 
-_FILTERED_GAP = 0.95
-"""At 100k vectors .997 (10 %) and .996 (50 %) of the true ten with a tenth fewer lists than the whole gap; .9
-found .9985 and .9925."""
+_FILTERED_GAP = 1.1
+"""With .95, 1 and 1.1 of the measured gap 4-bit codes found .993, .995 and .9995 of the true ten at 100k
+vectors and 50 %, and .9865, .992 and .995 at 12k and 95 %."""
 
 _WIDENED = 4
 """How many times the probes of a plain search a filtered one reads: 1 to 6 in trials, with the first look."""
 
-_SAMPLE_A_LIST = 64
+_COPY_BYTES = 64 << 20
+"""A copy lives as long as its filter, and a few filters are kept: 87,000 rows of 384 dimensions in f16."""
+
+_COPY_SHARE = 0.5
+"""More than that share of a small index would be nearly a second index."""
+
 _NEARLY_ALL = 0.9
 """Choosing among some lists takes longer than reading a few in vain: 0.2 ms of 0.5 at 1015 of 1024."""
 
@@ -104,7 +109,10 @@ class Allowed:
     def __init__(self, base: Base, positions: Positions | None) -> None:
         self._base = base
         self.is_kept = positions is not None and not _may_change(positions)
-        self._positions = positions if positions is None else _without(positions, base.dead)
+        if positions is not None:
+            positions = _without(positions, base.dead)
+        # `Recent` keeps this as long as nobody drops the array: to hold that very array would be for ever.
+        self._positions = positions.copy() if positions is not None and self.is_kept else positions
         self.count = len(base) - len(base.dead) if self._positions is None else len(self._positions)
         self.plans: dict[int, Plan] = {}
 
@@ -141,12 +149,24 @@ class Allowed:
         layers = layers_of(self._base)
         if self._positions is None or self._base.lists is None:
             return None
-        # Every 64th of a list is enough to see it: at 500,000 allowed of a million rows this takes
-        # 0.3 ms less than a look at each.
-        step = max(1, self.count // (_SAMPLE_A_LIST * layers.lists))
         held = np.zeros(layers.lists, np.bool_)
-        held[self._base.lists[self._positions[::step]]] = True
+        held[self._base.lists[self._positions]] = True
         return None if np.count_nonzero(held) > _NEARLY_ALL * layers.lists else held
+
+    @cached_property
+    def can_copy(self) -> bool:
+        """Whether the engine's codes can be copied, and these are few enough."""
+        codes = layers_of(self._base).codes
+        return (
+            codes is not None
+            and self.count <= _COPY_SHARE * len(self._base)
+            and self.count * int(codes.code_size) <= _COPY_BYTES
+        )
+
+    @cached_property
+    def copy(self) -> Any:
+        """An index over the allowed positions alone, for every `k`."""
+        return only(layers_of(self._base), self.positions)
 
 
 def compiled(base: Base, allow: Positions | None) -> Allowed:
@@ -179,14 +199,22 @@ class Recent(Generic[Made]):
                 return kept[1]
         made = make()
         with self._lock:
-            # Another array may have had that address before: the newest entry counts.
-            self._kept[id(array)] = (weakref.ref(array), made)
+            self._kept[id(array)] = (weakref.ref(array, self._forgetting(id(array))), made)
             self._kept.move_to_end(id(array))
-            for old in [key for key, (array_of, _) in self._kept.items() if array_of() is None]:
-                del self._kept[old]
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return made
+
+    def _forgetting(self, key: int) -> Callable[[object], None]:
+        recent = weakref.ref(self)
+
+        def forget(_: object) -> None:
+            # Without the lock, which this thread may hold when garbage is collected. Python calls this
+            # before it gives the address away, so that no other array can have the key yet.
+            if (kept := recent()) is not None:
+                kept._kept.pop(key, None)
+
+        return forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +297,8 @@ def _ways(base: Base, k: int, allowed: Allowed, far: Reach) -> list[tuple[float,
     """Return the ways that this index has, with what one query is estimated to take, in nanoseconds."""
     layers, count, total = layers_of(base), allowed.count, len(base)
     ways: list[tuple[float, Callable[[], Plan]]] = []
-    if layers.codes is not None:
-        ways.append((costs.copying(layers, count, is_kept=allowed.is_kept), lambda: _copy(layers, allowed, total)))
+    if allowed.can_copy:
+        ways.append((costs.copying(layers, count, is_kept=allowed.is_kept), lambda: _copy(allowed, total)))
     if layers.structure == "flat":
         ways.append((costs.passing(layers, total, count), lambda: _scan(layers, allowed, far, total)))
     elif layers.structure == "graph":
@@ -289,9 +317,9 @@ def _ways(base: Base, k: int, allowed: Allowed, far: Reach) -> list[tuple[float,
     return ways
 
 
-def _copy(layers: Layers, allowed: Allowed, total: int) -> Plan:
+def _copy(allowed: Allowed, total: int) -> Plan:
     why = f"{allowed.count:,} of {total:,} rows are allowed: few enough to compare with each."
-    return Plan("once", why, allowed.count, only(layers, allowed.positions), None, True)
+    return Plan("once", why, allowed.count, allowed.copy, None, True)
 
 
 def _scan(layers: Layers, allowed: Allowed, far: Reach, total: int) -> Plan:

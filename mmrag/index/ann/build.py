@@ -17,7 +17,7 @@ from mmrag.index.ann.coarse import quickened, trained_coarse
 from mmrag.index.ann.codes import CodesInFile, CodesInMemory, CodesSink, Coding, empty_codes, faiss
 from mmrag.index.ann.facts import Facts, Price
 from mmrag.index.ann.kinds import SMALL, Parts, lists_for
-from mmrag.index.ann.measure import Truth, overlap, recall_of, sample_size
+from mmrag.index.ann.measure import Truth, askers, drawn, overlap, recall_of, sample_size
 from mmrag.index.ann.sources import BATCH, Live, dense, narrowed
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def measured_again(built: Built, options: FaissOptions) -> Built:
     if built.facts.parts.structure == "flat" and built.facts.parts.refine == "none":
         return built
     live = Live.of(built.base)
-    chosen = _chosen(len(live.rows), sample_size(len(live.rows)), options.seed)
-    queries = live.take(live.rows[chosen]).vectors
+    chosen, queries = askers(live, sample_size(len(live.rows)), options.seed)
     truth = Truth(queries, live.positions[chosen])
     for start, (_, batch) in zip(range(0, len(live.rows), BATCH), live.batches(BATCH), strict=True):
         truth.add(live.positions[start : start + BATCH], batch.vectors)
@@ -251,12 +250,11 @@ class _Asking:
 
 
 def _asking(vectors: VectorSource, dim: int, seed: int, *, is_held: bool) -> _Asking:
-    rows = np.asarray(vectors.rows)
-    size = sample_size(len(rows))
+    count = len(vectors.rows)
+    size = sample_size(count)
     # At least half of a small graph stands when it is asked.
-    chosen = _chosen(len(rows), min(size, len(rows) // 2) if is_held else size, seed + 1)
+    chosen, full = askers(vectors, min(size, count // 2) if is_held else size, seed + 1)
     own = np.full(len(chosen), -1) if is_held else chosen
-    full = np.ascontiguousarray(vectors.take(rows[chosen]).vectors, np.float32)
     kept = Truth(narrowed(full, dim), own)
     return _Asking(chosen, kept, kept if dim == vectors.dim else Truth(full, own, depth=10))
 
@@ -282,10 +280,4 @@ def _measured(built: Built, asking: _Asking) -> Built:
 
 def _sample(vectors: VectorSource, size: int, seed: int) -> NDArray[np.float32]:
     rows = np.asarray(vectors.rows)
-    return dense(vectors.take(rows[_chosen(len(rows), size, seed)]))
-
-
-def _chosen(count: int, size: int, seed: int) -> NDArray[np.int64]:
-    if size >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+    return dense(vectors.take(rows[drawn(len(rows), size, seed)]))

@@ -16,7 +16,7 @@ from mmrag.index.ranking import TIE
 
 Value = TypeVar("Value", bound=np.generic)
 
-_DEPTHS = (10, 100, 1000)
+_DEPTHS = (10, 100)
 _RERANKS = (1, 2, 4, 8, 16, 32, 64)
 _REACH = 4
 """More lists than that many times those that hold the true best add nothing that codes can show."""
@@ -43,7 +43,7 @@ def calibrate(
     own: NDArray[np.int64],
     target: float,
 ) -> tuple[Point, ...]:
-    """Return operating points for the best 10, 100 and 1000, as far as the truth goes.
+    """Return operating points for the best 10 and 100, as far as the truth goes.
 
     Each is the cheapest that finds the target share and one standard error of the measurement more. Where
     nothing does, because codes are too coarse, the point is the best that was found and its recall says so.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from mmrag.index.ann.engine import Layers
 
-
 _QUESTIONS = 4
 
 

@@ -129,7 +129,6 @@ class GpuCopy:
         coarse = lib.downcast_index(base.engine.base_index) if parts.refine != "none" else base.engine
         cloning = lib.GpuMultipleClonerOptions()
         cloning.shard = spread == "shard"
-        cloning.useFloat16 = parts.structure == "flat"
         moved = lib.index_cpu_to_all_gpus(coarse, co=cloning)
         if parts.structure == "ivf":
             probes = max((point.probes for point in base.points), default=1)

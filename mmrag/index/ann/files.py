@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrag.core.errors import IdentityMismatch
+from mmrag.core.identity import differences
 from mmrag.core.protocols import Rows, VectorSource
 from mmrag.index.ann.base import Base
 from mmrag.index.ann.build import (
@@ -31,7 +33,7 @@ from mmrag.index.ann.codes import CodesInFile, emptied, faiss, in_memory, mapped
 from mmrag.index.ann.facts import Facts
 from mmrag.index.ann.kinds import SMALL, Parts
 from mmrag.index.ann.sources import BATCH, dense, is_decodable, narrowed
-from mmrag.index.files import damaged, read_header, write_header, write_synced
+from mmrag.index.files import damaged, prepare, read_header, write_header, write_synced
 
 if TYPE_CHECKING:
     from mmrag.index.ann.options import FaissOptions
@@ -45,8 +47,8 @@ _GROWTH = {"flat": 4, "ivf": 4, "hnsw": 2}
 
 
 def write(folder: Path, vectors: VectorSource, options: FaissOptions) -> None:
-    """Build an index over vectors into an empty folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Build an index over vectors into a folder; an older one there is gone from the start."""
+    prepare(folder)
     if len(vectors.rows) == 0:
         _seal(folder, None, vectors.dim, options)
         return
@@ -55,8 +57,8 @@ def write(folder: Path, vectors: VectorSource, options: FaissOptions) -> None:
 
 
 def save(folder: Path, built: Built | None, dim: int, options: FaissOptions) -> None:
-    """Write an index that is in memory into an empty folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write an index that is in memory into a folder; an older one there is gone from the start."""
+    prepare(folder)
     if built is None:
         _seal(folder, None, dim, options)
     else:
@@ -67,12 +69,18 @@ def open_index(folder: Path, options: FaissOptions) -> tuple[int, Built | None]:
     """Open an index, mapped, and return it with the length of a vector that it takes.
 
     Raises:
-        Damaged: A file is missing, torn, or not of this kind.
+        Damaged: A file is missing or torn.
+        IdentityMismatch: It was built with other options.
     """
     header = read_header(folder, KIND)
-    if header.get("identity") != options.identity:
-        raise damaged(
-            folder, KIND, f"it is of the kind {_named(header.get('identity'))} where {options.kind} is wanted"
+    identity = header.get("identity")
+    if not isinstance(identity, dict):
+        raise damaged(folder, KIND, "its header does not say what it was built with")
+    if different := differences(identity, options.identity):
+        raise IdentityMismatch(
+            f"The index was built with other options ({'; '.join(different)}).",
+            fix="Load it with the options that it was built with, or build it anew.",
+            where=str(folder),
         )
     try:
         dim, count = int(header["dim"]), int(header["count"])
@@ -95,7 +103,7 @@ def update(old: Path, folder: Path, added: VectorSource, removed: Rows, options:
     """
     started = process_time()
     dim, was = open_index(old, options)
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     if was is None:
         write(folder, added, options)
         return
@@ -219,7 +227,16 @@ def _opened(folder: Path, facts: Facts, count: int) -> Built:
             raise damaged(
                 folder, KIND, f"{name} holds {number} rows of dim {dim}, not {count} of dim {facts.dim}"
             )
+    _check_range(folder, "dead.npy", dead, count)
+    if lists is not None:
+        _check_range(folder, "lists.npy", lists, facts.lists)
     return Built(Base(rows, composed(engine, codes), lists, dead, facts.points), facts, coarse)
+
+
+def _check_range(folder: Path, name: str, numbers: NDArray[Any], end: int) -> None:
+    # It takes 0.2 ms for a million lists; FAISS itself checks no number that it is given.
+    if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < end:
+        raise damaged(folder, KIND, f"{name} holds {numbers.min()} to {numbers.max()} of 0 to {end - 1}")
 
 
 def _read(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
@@ -228,10 +245,6 @@ def _read(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
     # FAISS raises RuntimeError, or MemoryError where it takes foreign bytes for a length.
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise damaged(folder, KIND, f"{name} cannot be read ({str(error)[-80:]})") from error
-
-
-def _named(identity: object) -> str:
-    return str(identity.get("kind", "unknown")) if isinstance(identity, dict) else "unknown"
 
 
 def _map_npy(path: Path) -> NDArray[Any]:

@@ -171,17 +171,18 @@ class FaissIndex:
                 raise
             with self._lock:
                 later, self._journal = [*(self._journal or ()), *self._changes], None
-                self._changes = []
+                # A search without the lock that sees no changes must see the state that has them.
                 self._state = self._applied(fresh, later) if later else fresh
+                self._changes = []
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Merge, then write the index into an empty folder and sync it to disk."""
         self.merge()
         state = self._settled()
         built = state.built
         if len(state.tail):
             built = fold.folded(state.built, state.tail, self.options)
-        files.save(folder, built, self.dim, self.options)
+        files.save(Path(folder), built, self.dim, self.options)
 
     def rows(self) -> Rows:
         """Return the rows that it holds, sorted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrag.core.protocols import VectorSource
 from mmrag.index.ann.base import Base
 from mmrag.index.ann.codes import faiss
 from mmrag.index.ann.search import search
@@ -12,11 +13,38 @@ from mmrag.index.ann.search import search
 DEPTH = 100
 _LARGE = 500_000
 _QUERIES, _QUERIES_OF_LARGE = 512, 256
+_DRAWN = 8
 
 
 def sample_size(count: int) -> int:
     """Return how many rows ask: the exact pass costs 4 CPU-seconds for 256 of a million rows of 384."""
     return min(count, _QUERIES_OF_LARGE if count >= _LARGE else _QUERIES)
+
+
+def drawn(count: int, size: int, seed: int) -> NDArray[np.int64]:
+    """Return some of so many places, rising; all where there are no more."""
+    if size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+
+
+def askers(vectors: VectorSource, size: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Choose rows that ask: distinct vectors, and those without copies first.
+
+    A copied text finds its copies whatever the index does. Where 30 % of 20,000 rows were copies, rows drawn
+    alike found .865 of their best ten in a graph that found .781 of those of new queries.
+
+    Returns:
+        The places of the chosen among the rows, rising, and their vectors.
+    """
+    rows = np.asarray(vectors.rows)
+    places = drawn(len(rows), _DRAWN * size, seed)
+    found = np.ascontiguousarray(vectors.take(rows[places]).vectors, np.float32)
+    as_bytes = found.view(np.dtype((np.void, found.shape[1] * found.itemsize))).ravel()
+    _, firsts, copies = np.unique(as_bytes, return_index=True, return_counts=True)
+    by_chance = np.random.default_rng(seed).random(len(firsts))
+    chosen = np.sort(firsts[np.lexsort((by_chance, copies))[:size]])
+    return places[chosen], found[chosen]
 
 
 class Truth:

@@ -130,9 +130,9 @@ class FaissOptions:
         """Return whether so many vectors are worth an index: whoever names a kind gets it."""
         return count > 0
 
-    def write(self, folder: Path, vectors: VectorSource) -> None:
+    def write(self, folder: str | Path, vectors: VectorSource) -> None:
         """Build an index on disk; memory holds a sample, a batch, and the coarse codes."""
-        write(folder, vectors, self)
+        write(Path(folder), vectors, self)
 
     def update(self, old: Path, folder: Path, added: VectorSource, removed: Rows) -> None:
         """Write the old index with some changes into a new folder, without training again.
@@ -150,11 +150,13 @@ class FaissOptions:
         """Tell whether so many changes leave an index that should be written anew, not updated."""
         return is_worn(old, added, removed)
 
-    def load(self, folder: Path) -> FaissIndex:
+    def load(self, folder: str | Path) -> FaissIndex:
         """Open an index on disk, memory-mapped.
 
         Raises:
             MissingExtra: FAISS is not installed.
-            Damaged: A file is missing, torn, or of another kind.
+            Damaged: A file is missing or torn.
+            IdentityMismatch: It was built with other options.
         """
+        folder = Path(folder)
         return FaissIndex.opened(folder, *open_index(folder, self), self)

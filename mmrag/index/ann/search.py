@@ -29,6 +29,7 @@ def search(base: Base, vectors: NDArray[np.float32], k: int, allow: NDArray[np.i
 
     Dead positions are never found. Scores within `TIE` count as equal and come in the order of their
     positions. A query's answer does not depend on the others in the batch. Threads may search at once.
+    A query of zeros finds as many rows as another, with scores of 0.
 
     Args:
         base: Where.
@@ -55,6 +56,16 @@ def _run(plan: Plan, queries: NDArray[np.float32], k: int) -> Found:
     wanted = min(k, plan.count)
     if plan.is_complete:
         return _complete(plan, queries, wanted)
+    zero = np.count_nonzero(queries, axis=1) == 0
+    if not zero.any():
+        return _nearest(plan, queries, wanted)
+    # FAISS scales packed codes' look-ups by their span, and finds nothing where that is 0.
+    positions, scores = _nearest(plan, np.where(zero[:, None], np.float32(1), queries), wanted)
+    scores[zero] = np.where(positions[zero] < 0, -np.inf, np.float32(0))
+    return settle(positions, scores, wanted)
+
+
+def _nearest(plan: Plan, queries: NDArray[np.float32], wanted: int) -> Found:
     if plan.way == "walk":
         return _walked(plan, queries, wanted)
     positions, scores = _ask(plan.index, queries, wanted, plan.params)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrag.core.errors import ConfigError, Damaged
+from mmrag.core.errors import ConfigError, Damaged, IdentityMismatch
 from mmrag.core.types import Embeddings
 from mmrag.index.ann.codes import CodesInFile, emptied, empty_codes, mapped
 from mmrag.index.ann.kinds import KINDS
@@ -123,7 +123,7 @@ def test_a_file_of_another_index_is_named(options, written, tmp_path):
 
 def test_an_index_of_other_options_is_refused(options, written):
     other = FaissOptions(kind="hnsw" if options.kind == "flat" else "flat")
-    with pytest.raises(Damaged, match=rf"{options.kind} where {other.kind} is wanted"):
+    with pytest.raises(IdentityMismatch, match=rf"kind: {options.kind} -> {other.kind}"):
         other.load(written)
 
 
@@ -204,3 +204,42 @@ def test_points_are_measured_again_when_more_than_a_tenth_changed(tmp_path):
         json.loads((tmp_path / name / "index.json").read_text())["facts"]["measured"] for name in "abc"
     ]
     assert measured == [COUNT, COUNT, COUNT + 80]
+
+
+def harmed(folder: Path, name: str, value: int) -> Path:
+    numbers = np.load(folder / name)
+    numbers[len(numbers) // 2] = value
+    np.save(folder / name, numbers)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dead.npy", "lists.npy"])
+@pytest.mark.parametrize("value", [-1, 10**6])
+def test_numbers_of_positions_and_lists_that_do_not_exist_are_named(name, value, tmp_path):
+    options = FaissOptions(kind="ivf-flat")
+    index = options.build(source(0, COUNT, 0))
+    index.remove(np.arange(3))
+    index.save(tmp_path / "index")
+    options.load(tmp_path / "index")
+    with pytest.raises(Damaged, match=name.replace(".", r"\.")):
+        options.load(harmed(tmp_path / "index", name, value))
+
+
+@pytest.mark.parametrize("how", ["write", "save", "update"])
+def test_a_save_over_an_index_that_is_broken_off_leaves_none(how, options, written, tmp_path, monkeypatch):
+    def broken_off(path, array):
+        raise OSError("disk full")
+
+    anew = source(0, COUNT, 1)
+    index = options.build(anew)
+    options.write(tmp_path / "there", anew)
+    saves = {
+        "write": lambda folder: options.write(folder, anew),
+        "save": index.save,
+        "update": lambda folder: options.update(written, folder, source(COUNT, 9, 2), np.empty(0, np.int64)),
+    }
+    monkeypatch.setattr("mmrag.index.ann.files._write_npy", broken_off)
+    with pytest.raises(OSError, match="disk full"):
+        saves[how](tmp_path / "there")
+    with pytest.raises(Damaged, match=r"index\.json"):
+        options.load(tmp_path / "there")

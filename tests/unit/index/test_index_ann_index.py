@@ -1,3 +1,5 @@
+import gc
+import weakref
 from threading import Event, Thread
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from mmrag.core.errors import ConfigError, QueryError
 from mmrag.core.types import Embeddings
 from mmrag.index.ann import fold
+from mmrag.index.ann.index import FaissIndex
 from mmrag.index.ann.kinds import KINDS
 from mmrag.index.ann.options import FaissOptions
 from mmrag.testing.samples import unit_vectors
@@ -139,6 +142,42 @@ def test_searches_and_changes_go_on_while_a_merge_runs(options, monkeypatch):
     assert index.report().fresh == 0
 
 
+def test_a_row_removed_during_a_merge_stays_hidden_while_it_ends(options, monkeypatch):
+    index = over(options)
+    index.add(np.array([900]), Embeddings.dense(clustered(1, 16, 9)))
+    folding, fold_on, ending, end = Event(), Event(), Event(), Event()
+    real_folded, real_applied = fold.folded, FaissIndex._applied
+
+    def folded(*given):
+        folding.set()
+        assert fold_on.wait(10)
+        return real_folded(*given)
+
+    def applied(*given):
+        ending.set()
+        assert end.wait(10)
+        return real_applied(*given)
+
+    monkeypatch.setattr(fold, "folded", folded)
+    merging = Thread(target=index.merge)
+    merging.start()
+    assert folding.wait(10)
+    index.remove(np.array([7]))
+    monkeypatch.setattr(FaissIndex, "_applied", applied)
+    fold_on.set()
+    assert ending.wait(10)
+    # It finds the change not yet taken in, and waits for the lock: an answer now would show the row.
+    answers: list[np.ndarray] = []
+    query = Embeddings.dense(clustered(600, 16, 0)[7:8])
+    searching = Thread(target=lambda: answers.append(index.search(query, 600).rows))
+    searching.start()
+    searching.join(0.1)
+    end.set()
+    merging.join()
+    searching.join()
+    assert 7 not in answers[0]
+
+
 def test_a_merge_that_fails_leaves_the_index_as_it_was(options, monkeypatch):
     index = over(options)
     index.add(np.array([900]), Embeddings.dense(clustered(1, 16, 9)))
@@ -223,3 +262,14 @@ def test_more_ties_than_the_first_look_sees_still_go_to_the_smaller_rows():
     index.merge()
     found = index.search(Embeddings.dense(clustered(1, 8, 0)), 3)
     np.testing.assert_array_equal(found.rows, [[0, 1, 2]])
+
+
+def test_what_a_filter_left_in_the_index_is_gone_with_it():
+    index = over(FaissOptions(kind="flat"))
+    allow = np.arange(0, 600, 3)
+    allow.setflags(write=False)
+    index.search(Embeddings.dense(clustered(1, 16, 1)), 10, allow=allow)
+    positions = weakref.ref(index._state.allowed(allow))
+    del allow
+    gc.collect()
+    assert positions() is None

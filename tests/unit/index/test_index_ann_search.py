@@ -184,3 +184,18 @@ def test_vectors_in_any_memory_order_are_taken(bases, queries):
         plain, _ = search(bases[kind], queries, 5, allow)
         for given in (np.asfortranarray(queries), queries.astype(np.float64), queries.repeat(2, axis=0)[::2]):
             np.testing.assert_array_equal(search(bases[kind], given, 5, allow)[0], plain)
+
+
+@pytest.mark.parametrize("share", [0.004, 0.4, 0.97, None])
+def test_a_query_of_zeros_finds_rows_that_score_nothing(base, queries, share):
+    allow = None if share is None else np.flatnonzero(np.random.default_rng(6).random(COUNT) < share)
+    some = queries[:5].copy()
+    some[2] = 0
+    positions, scores = search(base, some, 5, allow)
+    check_well_formed(positions, scores, 5, 5)
+    assert positions.min() >= 0
+    assert (scores[2] == 0).all()
+    assert (np.diff(positions[2]) > 0).all()
+    assert allow is None or np.isin(positions, allow).all()
+    others = [0, 1, 3, 4]
+    np.testing.assert_array_equal(positions[others], search(base, queries[others], 5, allow)[0])

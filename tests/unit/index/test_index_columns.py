@@ -312,3 +312,34 @@ def test_an_update_is_due_when_opening_would_read_many_rows():
     assert is_due(1_000_000, 15_000, 5_001)
     assert is_due(6000, 6000, 0)
     assert not is_due(5000, 5000, 0), "SQL is as fast for so few rows"
+
+
+def test_keys_that_came_with_many_small_updates_get_a_column(store, tmp_path):
+    (tmp_path / "0").mkdir()
+    write(tmp_path / "0", store)
+    old = column_table.load_table(tmp_path / "0")
+    assert old.changed == 0
+    steps = []
+    for step in range(1, 13):
+        generation = store.generation
+        with store.writer() as writer:
+            items = [
+                Item(
+                    ItemId(f"new {step} {i}"),
+                    SourceId(f"n/{step}"),
+                    Span(0, 1),
+                    (Part("text", text="t"),),
+                    {"new": step},
+                )
+                for i in range(6)
+            ]
+            writer.put(record(f"n/{step}"), items, ["v"] * 6)
+            writer.commit()
+        (tmp_path / str(step)).mkdir()
+        update(tmp_path / str(step - 1), tmp_path / str(step), store, *store.changes(generation))
+        steps.append(column_table.load_table(tmp_path / str(step)))
+    assert "meta.new" not in steps[0].columns
+    assert steps[0].changed == 6
+    assert "meta.new" in steps[-1].columns
+    np.testing.assert_array_equal(steps[-1].rows, store.rows())
+    assert sum(table.changed == 0 for table in steps) in (2, 3)

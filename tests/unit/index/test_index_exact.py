@@ -55,9 +55,14 @@ def test_the_last_of_equal_rows_in_one_batch_wins():
     assert index.search(Embeddings.dense(vectors(2)[1:]), 1).scores[0, 0] == pytest.approx(1, abs=1e-5)
 
 
-def test_nan_is_refused():
+@pytest.mark.parametrize("writeable", [True, False])
+def test_nan_is_refused(writeable):
+    wrong = np.array([[np.nan, 1]], np.float32)
+    wrong.setflags(write=writeable)
     with pytest.raises(ConfigError, match="NaN"):
-        ExactIndex(2).add(np.array([1]), Embeddings.dense(np.array([[np.nan, 1]], np.float32)))
+        ExactIndex(2).add(np.array([1]), Embeddings.dense(wrong))
+    with pytest.raises(ConfigError, match="NaN"):
+        ExactIndex.over(np.array([1]), Embeddings.dense(wrong))
 
 
 def test_k_below_one_is_refused():
@@ -294,3 +299,13 @@ def test_many_equal_scores_do_not_pile_up():
         running.take(np.arange(start, start + 10_000), np.ones((1, 10_000), np.float32))
         assert running._kept + running._waiting <= 20_000
     assert running.ranked()[0][0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_save_over_an_index_that_is_broken_off_leaves_none(tmp_path, monkeypatch):
+    index = ExactIndex.over(np.arange(5), Embeddings.dense(vectors(5)))
+    index.save(tmp_path)
+    monkeypatch.setattr(exact, "copied", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index.save(tmp_path)
+    with pytest.raises(Damaged, match=r"index\.json"):
+        ExactIndex.load(tmp_path)

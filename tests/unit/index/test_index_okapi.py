@@ -258,3 +258,23 @@ def test_parameters_without_sense_are_refused(wrong):
 def test_rows_without_texts_are_refused():
     with pytest.raises(ConfigError, match="2 rows"):
         PLAIN.open().add(np.array([1, 2]), [body("alpha")])
+
+
+def test_a_detached_index_scores_new_rows_among_the_old_ones(tmp_path):
+    """Beside it, a tail of one text would give every word of that text a negative weight."""
+    kept = OkapiOptions().open(tmp_path / "words")
+    old = ["alpha beta", "beta gamma", "delta"]
+    kept.add(np.arange(3), [SearchText("", "", text, "", "") for text in old])
+    kept.commit()
+    together = OkapiOptions().open(None)
+    texts = ["alpha beta", "delta", "alpha alpha gamma"]
+    together.add(np.array([0, 2, 7]), [SearchText("", "", text, "", "") for text in texts])
+    together.commit()
+    detached = kept.detached()
+    detached.remove(np.array([1]))
+    detached.add(np.array([7]), [SearchText("", "", "alpha alpha gamma", "", "")])
+    detached.commit()
+    ours, whole = detached.search(["alpha gamma"], 3), together.search(["alpha gamma"], 3)
+    assert ours.rows[0].tolist() == whole.rows[0].tolist() == [7, 0, -1]
+    np.testing.assert_allclose(ours.scores, whole.scores)
+    assert kept.rows().tolist() == [0, 1, 2]

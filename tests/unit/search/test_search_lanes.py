@@ -1,4 +1,5 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,32 @@ def test_what_a_lane_leaves_out_is_said():
 @pytest.mark.parametrize("text", ["", "  ", "?!"])
 def test_a_query_without_words_is_not_looked_up(text):
     assert "no words" in LexicalLane(OkapiOptions().open(None)).why_not_usable(Query.of(text))
+
+
+@dataclass(frozen=True)
+class ReadingEmbedder(SeeingEmbedder):
+    """Gives a picture's file the unit vector of its length, and remembers what it was asked."""
+
+    asked: list[Query] = field(default_factory=list)
+
+    def embed_queries(self, queries):
+        self.asked.extend(queries)
+        return Embeddings.dense(
+            np.stack(
+                [
+                    np.eye(self.dim, dtype=np.float32)[len(Path(q.parts[0].media).read_bytes())]
+                    for q in queries
+                ]
+            )
+        )
+
+
+def test_a_picture_that_changed_is_embedded_again(tmp_path):
+    embedder = ReadingEmbedder(dim=4)
+    index = ExactIndex.over(np.arange(4), Embeddings.dense(np.eye(4, dtype=np.float32)))
+    lane, picture = DenseLane(embedder, index), tmp_path / "query.png"
+    for size in (1, 3):
+        picture.write_bytes(b"x" * size)
+        for _ in range(2):
+            assert lane.search(Query.of(image=picture), 1).rows[0, 0] == size
+    assert len(embedder.asked) == 2
