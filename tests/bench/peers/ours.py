@@ -38,7 +38,9 @@ class Mmrag(Engine):
         return self._index.search(Embeddings.dense(queries), k).rows
 
     def allow(self, data: Data, chosen: Filter) -> None:
-        self._rows = data.allowed(chosen)
+        self._rows = data.allowed(chosen).copy()
+        # As `Pipeline` gives them: what is worked out for a filter is kept for the next question under it.
+        self._rows.setflags(write=False)
 
     def search_allowed(self, query: NDArray[np.float32], k: int, knob: Knob) -> Found:
         return self._index.search(Embeddings.dense(query), k, allow=self._rows).rows
