@@ -63,12 +63,12 @@ def test_every_dim_is_taken(kind, dim):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flat"])
 def test_most_of_the_true_neighbours_are_found_and_the_report_says_how_many(kind):
-    data, queries = clustered(4000, 32, 0), clustered(100, 32, 1)
+    data, queries = clustered(4000, 32, 0), clustered(800, 32, 1)
     index = FaissOptions(kind=kind).over(np.arange(4000), Embeddings.dense(data))
     found = index.search(Embeddings.dense(queries), 10).rows
     true = np.argsort(-(queries @ data.T), axis=1)[:, :10]
     recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(found, true, strict=True)])
-    assert recall >= 0.93
+    assert recall >= 0.94
     report = index.report()
     assert abs(report.points[0].recall - recall) < 0.05
     assert (report.rows, report.sample, report.target) == (4000, 512, 0.95)
