@@ -49,10 +49,20 @@ def test_every_field_is_searched():
         assert found(index, word) == [row]
 
 
-def test_words_read_out_of_a_picture_count_less_than_written_ones():
-    assert found(filled(text(ocr="relay"), text("relay")), "relay") == [1, 0]
-    heavy = LexicalOptions(weights={"ocr": 2.0, "body": 1.0})
-    assert found(filled(text(ocr="relay"), text("relay"), options=heavy), "relay") == [0, 1]
+def test_words_read_out_of_a_picture_are_weighed_apart_where_they_have_a_weight():
+    for weight, order in ((0.7, [1, 0]), (2.0, [0, 1])):
+        options = LexicalOptions(weights={"ocr": weight, "body": 1.0})
+        assert found(filled(text(ocr="relay"), text("relay"), options=options), "relay") == order
+
+
+def test_words_read_out_of_a_picture_count_as_the_body_where_they_have_none():
+    """As a field of few items they were weighed down by its short mean length: scans came last."""
+    index = filled(text(ocr="relay"), text("relay"), text("fan", ocr="relay"))
+    scores = index.search(["relay"], 3).scores[0]
+    assert scores[0] == scores[1] > scores[2] > 0
+    assert found(index, "ocr:relay") == [0, 2]
+    apart = LexicalOptions(weights={"ocr": 1.0, "body": 1.0})
+    assert apart.identity != LexicalOptions().identity
 
 
 def test_weights_decide_between_fields():
