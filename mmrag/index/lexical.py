@@ -21,21 +21,15 @@ from mmrag.core.query_syntax import describe
 from mmrag.core.types import Matches
 from mmrag.index.analysis import Forms, Language, Stemmer
 from mmrag.index.files import REBUILD, damaged, read_header, write_header
-from mmrag.index.lexical_allow import ROW, among, is_few_runs, ms_to_filter, only
+from mmrag.index.lexical_allow import ROW, is_few_runs, only
 from mmrag.index.lexical_query import QueryWriter, document_frequency
-from mmrag.index.ranking import Ranked, best, check_k, matches
+from mmrag.index.lexical_scan import all_rows, best_rows, deep_rows, highest_row
+from mmrag.index.ranking import Ranked, check_k, matches
 
 _KIND = "lexical"
 _ANALYSER = "mmrag"
 _ABOUT = "about"
 """The field that names, for each document, its stemmer and its fields: an index knows its languages by it."""
-_SLACK = 16
-_SPARE = 2.0
-"""Standard deviations of the allowed rows among the best that a scan provides for."""
-_MS_A_ROW = 0.0012
-"""Looking one row deeper took this long at 100,000 documents."""
-_TIE = 1e-5
-"""Scores reach 100, where a float32 sum in another order differs by about this."""
 
 
 def _default_weights() -> dict[str, float]:
@@ -204,7 +198,7 @@ class LexicalIndex:
         """
         searcher = self._index.searcher()
         demands = self._query_writer.demands(query, searcher)
-        return None if demands is None else _all_rows(searcher, demands)
+        return None if demands is None else all_rows(searcher, demands)
 
     def idf(self, terms: Sequence[str]) -> NDArray[np.float32]:
         """Return each term's inverse document frequency; a term that is nowhere gets the largest."""
@@ -215,7 +209,7 @@ class LexicalIndex:
 
     def rows(self) -> Rows:
         """Return the rows that it holds, sorted."""
-        return _all_rows(self._index.searcher(), tantivy.Query.all_query())
+        return all_rows(self._index.searcher(), tantivy.Query.all_query())
 
     def row_with(self, term: str) -> int | None:
         """Return a row that holds a term, as `analyze` gives it; None if the index does not know it."""
@@ -259,25 +253,12 @@ class LexicalIndex:
         if query is None or count == 0 or (allow is not None and len(allow) == 0):
             return np.empty(0, np.int64), np.empty(0, np.float32)
         if allow is None:
-            return _top(searcher, query, k, count)
+            return best_rows(searcher, query, k, count)
         if not is_few_runs(allow):
-            found = self._deep(searcher, query, k, allow)
+            found = deep_rows(searcher, query, k, allow)
             if found is not None:
                 return found
-        return _top(searcher, only(self._schema, query, allow), k, len(allow))
-
-    def _deep(self, searcher: tantivy.Searcher, query: tantivy.Query, k: int, allow: Rows) -> Ranked | None:
-        """Look past rows that are not allowed: cheaper than a filter where enough scattered ones are."""
-        share = len(allow) / searcher.num_docs
-        depth = round((k + _SPARE * k**0.5 + _SLACK) / share)
-        while depth * _MS_A_ROW < ms_to_filter(allow):
-            rows, scores, complete = _scan(searcher, query, depth)
-            kept = among(rows, allow)
-            bound = -np.inf if complete else scores[-1] + _TIE
-            if complete or np.count_nonzero(kept & (scores > bound + _TIE)) >= k:
-                return best(rows[kept], scores[kept], k, tie=_TIE)
-            depth *= 4
-        return None
+        return best_rows(searcher, only(self._schema, query, allow), k, len(allow))
 
     def _look_around(self) -> None:
         """Read from the index which languages its texts have, and which fields."""
@@ -315,7 +296,7 @@ class LexicalIndex:
             # Another writer may have added rows since this index was opened.
             self._index.reload()
             self._look_around()
-            self._highest = _highest(self._index.searcher())
+            self._highest = highest_row(self._index.searcher())
         return self._writer
 
     def _document(self, row: int, text: SearchText) -> tantivy.Document:
@@ -336,42 +317,6 @@ class LexicalIndex:
                 else:
                     document.add_pre_tokenized_text(name, value)
         return document
-
-
-def _all_rows(searcher: tantivy.Searcher, query: tantivy.Query) -> Rows:
-    if not searcher.num_docs:
-        return np.empty(0, np.int64)
-    hits = searcher.search(query, searcher.num_docs, count=False).hits
-    rows = searcher.fast_field_values(ROW, [address for _, address in hits])
-    return np.sort(np.array(rows, np.int64))
-
-
-def _highest(searcher: tantivy.Searcher) -> int:
-    """Return the highest row of an index, -1 when it is empty."""
-    if not searcher.num_docs:
-        return -1
-    hits = searcher.search(tantivy.Query.all_query(), 1, count=False, order_by_field=ROW).hits
-    return int(hits[0][0])
-
-
-def _scan(
-    searcher: tantivy.Searcher, query: tantivy.Query, depth: int
-) -> tuple[Rows, NDArray[np.float32], bool]:
-    """Return the `depth` best rows, and whether these are all that match."""
-    hits = searcher.search(query, depth, count=False).hits
-    rows = searcher.fast_field_values(ROW, [address for _, address in hits])
-    scores = np.array([score for score, _ in hits], np.float32)
-    return np.array(rows, np.int64), scores, len(hits) < depth
-
-
-def _top(searcher: tantivy.Searcher, query: tantivy.Query, k: int, count: int) -> Ranked:
-    """Return the k best rows; tantivy orders ties by place, so look past those of the k-th."""
-    depth = k + _SLACK
-    while True:
-        rows, scores, complete = _scan(searcher, query, min(depth, count))
-        if complete or depth >= count or scores[-1] < scores[k - 1] - 2 * _TIE:
-            return best(rows, scores, k, tie=_TIE)
-        depth *= 4
 
 
 def _open(folder: Path | None, options: LexicalOptions) -> tantivy.Index:
