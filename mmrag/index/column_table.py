@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mmrag.core.conditions import META
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Scalar
 from mmrag.index.coded import Coded, Values, fitting, given, joined, unpacked
-from mmrag.index.files import damaged, prepare, read_header, write_header, write_synced
+from mmrag.index.files import damaged, prepare, read_header, write_arrays, write_header, write_synced
 from mmrag.store import Store
 
 _KIND = "columns"
@@ -164,9 +165,8 @@ def write_table(folder: Path, table: Table) -> None:
     for number, coded in enumerate(table.columns.values()):
         arrays[f"codes-{number}.npy"] = coded.codes
         data = coded.values.packed()
-        write_synced(folder / f"values-{number}.msgpack", lambda aside, data=data: aside.write_bytes(data))  # type: ignore[misc]
-    for name, array in arrays.items():
-        write_synced(folder / name, lambda aside, array=array: _write_npy(aside, array))  # type: ignore[misc]
+        write_synced(folder / f"values-{number}.msgpack", partial(_write_bytes, data))
+    write_arrays(folder, arrays)
     values = [f"values-{number}.msgpack" for number in range(len(table.columns))]
     facts = {"count": len(table.rows), "changed": table.changed, "columns": list(table.columns)}
     write_header(folder, _KIND, facts, (*arrays, *values))
@@ -250,6 +250,5 @@ def _mapped(path: Path, count: int) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _write_npy(path: Path, array: NDArray[Any]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
+def _write_bytes(data: bytes, path: Path) -> None:
+    path.write_bytes(data)

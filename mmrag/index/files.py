@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmrag.core.errors import Damaged
 
@@ -32,6 +36,12 @@ def write_synced(path: Path, write: Callable[[Path], object]) -> None:
         os.fsync(file.fileno())
     aside.replace(path)
     sync_folder(path.parent)
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write each array as the `.npy` file of its name, and sync it to disk."""
+    for name, array in arrays.items():
+        write_synced(folder / name, partial(_save_npy, array))
 
 
 def sync_folder(folder: Path) -> None:
@@ -78,3 +88,9 @@ def read_header(folder: Path, kind: str) -> dict[str, Any]:
 def damaged(folder: Path, kind: str, what: str) -> Damaged:
     """Make the error for a folder that does not hold a whole index."""
     return Damaged(f"This {kind} index cannot be used: {what}.", fix=REBUILD, where=str(folder))
+
+
+def _save_npy(array: NDArray[Any], path: Path) -> None:
+    # np.save adds .npy to a path that ends otherwise, but not to an open file.
+    with path.open("wb") as file:
+        np.save(file, array)

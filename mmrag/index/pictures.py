@@ -15,7 +15,7 @@ from mmrag.core.filters import parse
 from mmrag.core.identity import digest_bytes
 from mmrag.core.protocols import ReadLimits, Rows
 from mmrag.core.types import Item, Matches, SourceId
-from mmrag.index.files import damaged, read_header, sync_folder, write_header, write_synced
+from mmrag.index.files import damaged, read_header, sync_folder, write_arrays, write_header
 from mmrag.index.ranking import best, check_k, matches
 from mmrag.media.likeness import BITS, LIKENESS, NEAR_BITS, WORDS, Hashes, query_hashes, stored_hashes
 from mmrag.store import Derived, Store
@@ -259,19 +259,9 @@ def _hash(data: bytes | None, name: str) -> Hashes | None:
 
 
 def _save(folder: Path, rows: Rows, hashes: Hashes) -> None:
-    write_synced(folder / "rows.npy", _writer(rows))
-    write_synced(folder / "hashes.npy", _writer(np.ascontiguousarray(hashes)))
+    write_arrays(folder, {"rows.npy": rows, "hashes.npy": np.ascontiguousarray(hashes)})
     write_header(folder, _KIND, {"hashes": len(rows)}, _FILES)
     sync_folder(folder)
-
-
-def _writer(values: Rows | Hashes) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        # `np.save` adds .npy to a path that ends otherwise, but not to an open file.
-        with path.open("wb") as file:
-            np.save(file, values)
-
-    return write
 
 
 def _load(folder: Path) -> tuple[Rows, Hashes]:

@@ -21,9 +21,10 @@ Positions = NDArray[np.int64]
 Way = Literal["nothing", "once", "widen", "walk"]
 Made = TypeVar("Made")
 
-_KEPT_FILTERS = 4
-_FEW_DEAD = 0.01
-"""Up to this share of dead rows the points that were measured with them still hold."""
+KEPT_FILTERS = 4
+FEW_DEAD = 0.01
+"""Up to this share of dead rows the points that were measured with them still hold. With more, a search is a
+filtered one: it may choose its lists, as the quick base cannot."""
 
 _FILTERED_RERANK = 3
 """Filters promise .99 of the true best: at 100k vectors twice the rerank took 4-bit codes from .989 to .993
@@ -120,7 +121,7 @@ class Allowed:
     def is_chosen(self) -> bool:
         """Whether somebody chose, or so many rows are dead that it is as if somebody had."""
         live = len(self._base) - len(self._base.dead)
-        return self.count < live or live < (1 - _FEW_DEAD) * len(self._base)
+        return self.count < live or live < (1 - FEW_DEAD) * len(self._base)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -176,7 +177,7 @@ def compiled(base: Base, allow: Positions | None) -> Allowed:
         return found or base.memo.setdefault("all", Allowed(base, None))
     recent: Recent[Allowed] | None = base.memo.get("recent")
     if recent is None:
-        recent = base.memo.setdefault("recent", Recent(_KEPT_FILTERS))
+        recent = base.memo.setdefault("recent", Recent(KEPT_FILTERS))
     return recent.get(allow, lambda: Allowed(base, allow))
 
 

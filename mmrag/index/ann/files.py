@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from mmrag.index.ann.codes import CodesInFile, emptied, faiss, in_memory, mapped
 from mmrag.index.ann.facts import Facts
 from mmrag.index.ann.kinds import SMALL, Parts
 from mmrag.index.ann.sources import BATCH, dense, is_decodable, narrowed
-from mmrag.index.files import damaged, prepare, read_header, write_header, write_synced
+from mmrag.index.files import damaged, prepare, read_header, write_arrays, write_header, write_synced
 
 if TYPE_CHECKING:
     from mmrag.index.ann.options import FaissOptions
@@ -182,18 +183,16 @@ def has_drifted(built: Built, *, changed: int) -> bool:
 
 def _finish(folder: Path, built: Built, options: FaissOptions, *, is_streamed: bool) -> None:
     base, facts = built.base, built.facts
-    lib = faiss()
     engine, codes = split(base.engine, facts.parts)
     parts = {ENGINE_FILE: engine, COARSE_FILE: built.coarse, CODES_FILE: codes}
     files = [name for name, part in parts.items() if part is not None]
     for name in files:
         if not (is_streamed and name == CODES_FILE):
-            write_synced(folder / name, lambda aside, part=parts[name]: lib.write_index(part, str(aside)))  # type: ignore[misc]
+            write_synced(folder / name, partial(_write_part, parts[name]))
     arrays: dict[str, NDArray[np.generic]] = {"rows.npy": base.rows, "dead.npy": base.dead}
     if base.lists is not None:
         arrays["lists.npy"] = base.lists
-    for name, array in arrays.items():
-        write_synced(folder / name, lambda aside, array=array: _write_npy(aside, array))  # type: ignore[misc]
+    write_arrays(folder, arrays)
     _seal(folder, built, facts.full_dim, options, (*files, *arrays))
 
 
@@ -256,6 +255,5 @@ def _map_npy(path: Path) -> NDArray[Any]:
     return array
 
 
-def _write_npy(path: Path, array: NDArray[np.generic]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
+def _write_part(part: Any, path: Path) -> None:
+    faiss().write_index(part, str(path))

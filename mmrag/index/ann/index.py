@@ -14,7 +14,7 @@ from mmrag.core.errors import ConfigError, QueryError
 from mmrag.core.protocols import Rows, VectorSource
 from mmrag.core.types import Embeddings, Matches
 from mmrag.index.ann import devices, files, fold
-from mmrag.index.ann.allow import Recent
+from mmrag.index.ann.allow import FEW_DEAD, KEPT_FILTERS, Recent
 from mmrag.index.ann.base import Base
 from mmrag.index.ann.build import Built, build
 from mmrag.index.ann.report import IndexReport, memory_of, reasons
@@ -25,10 +25,6 @@ from mmrag.index.ranking import check_k
 
 if TYPE_CHECKING:
     from mmrag.index.ann.options import FaissOptions
-
-_KEPT_FILTERS = 4
-_FEW_DEAD = 0.01
-"""With more, a search is a filtered one: it may choose its lists, as the quick base cannot."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +41,7 @@ class _State:
     places: tuple[Rows, NDArray[np.int64]] | None
     gpu: devices.GpuCopy | None
     note: str
-    filters: Recent[NDArray[np.int64]] = field(default_factory=lambda: Recent(_KEPT_FILTERS))
+    filters: Recent[NDArray[np.int64]] = field(default_factory=lambda: Recent(KEPT_FILTERS))
 
     def allowed(self, allow: Rows) -> NDArray[np.int64]:
         """Return the positions of allowed rows; for a read-only array they are found once.
@@ -229,7 +225,7 @@ class FaissIndex:
         base = state.built.base
         if state.gpu is not None and allow is None and state.gpu.takes(k, len(base.dead)):
             positions, scores = state.gpu.search(base, vectors, k)
-        elif state.quick is not None and allow is None and len(base.dead) <= _FEW_DEAD * len(base):
+        elif state.quick is not None and allow is None and len(base.dead) <= FEW_DEAD * len(base):
             positions, scores = search(state.quick, vectors, k, None)
         else:
             allowed = None if allow is None else state.allowed(allow)

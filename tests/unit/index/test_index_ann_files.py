@@ -238,7 +238,7 @@ def test_a_save_over_an_index_that_is_broken_off_leaves_none(how, options, writt
         "save": index.save,
         "update": lambda folder: options.update(written, folder, source(COUNT, 9, 2), np.empty(0, np.int64)),
     }
-    monkeypatch.setattr("mmrag.index.ann.files._write_npy", broken_off)
+    monkeypatch.setattr("mmrag.index.ann.files.write_arrays", broken_off)
     with pytest.raises(OSError, match="disk full"):
         saves[how](tmp_path / "there")
     with pytest.raises(Damaged, match=r"index\.json"):
