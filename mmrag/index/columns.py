@@ -12,9 +12,7 @@ from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from mmrag.core.conditions import META, And, Compare, Filter, Not, Or
 from mmrag.core.errors import Damaged
@@ -134,23 +132,8 @@ class Columns:
         found.setflags(write=False)
         return found
 
-    def modality_of(self, rows: Rows) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-        """Return the modality of rows, as numbers into a tuple of names; -1 for rows that are unknown."""
-        if self._torn or not self._tables:
-            return self._modalities_by_sql(rows)
-        try:
-            return self._modalities(rows)
-        except Damaged:
-            self._torn = True
-            return self._modalities_by_sql(rows)
-
     def __len__(self) -> int:
         return sum(len(table.rows) for table in self._tables) - len(self._dead)
-
-    def known_rows(self) -> Rows:
-        """Return all rows that it has, sorted; none where SQL does everything."""
-        every = [np.delete(t.rows, self._dead if t is self._tables[0] else []) for t in self._tables]
-        return np.concatenate([np.empty(0, np.int64), *every])
 
     def _found(self, where: Filter) -> Rows:
         if self._torn or not self._tables or self._store.generation != self._generation:
@@ -204,26 +187,6 @@ class Columns:
             assert coded is not None
             self._numbers, self._sources[field] = numbers, coded
         return self._sources[field]
-
-    def _modalities(self, rows: Rows) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-        names = tuple(sorted({str(v) for t in self._tables for v in t.columns["modality"].values.all}))
-        found = np.full(len(rows), -1, np.int8)
-        for table in self._tables:
-            column = table.columns["modality"]
-            own = np.array([-1, *(names.index(str(v)) for v in column.values.all)], np.int8)
-            places = np.minimum(np.searchsorted(table.rows, rows), len(table.rows) - 1)
-            here = table.rows[places] == rows
-            found[here] = own[column.codes[places[here]]]
-        return found, names
-
-    def _modalities_by_sql(self, rows: Rows) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-        wanted = msgspec.json.encode(rows.tolist()).decode()
-        sql = "SELECT row, modality FROM items WHERE row IN (SELECT value FROM json_each(?))"
-        with self._store.connection() as db:
-            known: dict[int, str] = dict(db.execute(sql, (wanted,)).fetchall())
-        names = tuple(sorted(set(known.values())))
-        codes = [names.index(known[row]) if row in known else -1 for row in rows.tolist()]
-        return np.array(codes, np.int8), names
 
 
 def _marked(rows: Rows, some: Rows) -> Mask:

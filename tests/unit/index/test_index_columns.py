@@ -98,7 +98,7 @@ def check(store: Store, columns: Columns) -> None:
         row: field_values(item, known[item.source].source, known[item.source].mtime_ns)
         for row, item in store.items(store.rows()).items()
     }
-    np.testing.assert_array_equal(columns.known_rows(), store.rows())
+    assert len(columns) == store.count()
     for text in FILTERS:
         expected = sorted(row for row, value in values.items() if where(text).matches(value))
         assert columns.rows(where(text)).tolist() == expected, text
@@ -192,7 +192,7 @@ def test_nothing_published_leaves_everything_to_sql(store):
     columns = Columns.open(store, None)
     for text in FILTERS:
         np.testing.assert_array_equal(columns.rows(where(text)), store.rows(where(text)))
-    assert len(columns) == len(columns.known_rows()) == 0
+    assert len(columns) == 0
 
 
 @pytest.mark.parametrize(
@@ -206,25 +206,10 @@ def test_filters_that_make_no_sense_are_refused(store, open_):
         columns.rows(Compare("meta.n", "contains", 3))
 
 
-@pytest.mark.parametrize("newer", [False, True])
-def test_the_modality_of_rows_is_told(store, published, newer):
-    if newer:
-        change(store)
-    rows = store.rows()
-    asked = np.append(rows[::-3], [10**9, -1])
-    items = store.items(rows)
-    for columns in (Columns.open(store, published), Columns.open(store, None)):
-        codes, names = columns.modality_of(asked)
-        assert codes.dtype == np.int8
-        found = [names[code] if code >= 0 else None for code in codes]
-        assert found == [items[row].modality if row in items else None for row in asked.tolist()]
-
-
 def test_an_empty_store_has_columns(tmp_path):
     with Store.create(tmp_path / "s", identity={}) as store:
         columns = Columns.open(store, publish(store))
         assert columns.rows(parse("page == 1")).tolist() == []
-        assert columns.modality_of(np.array([1]))[0].tolist() == [-1]
 
 
 def test_numbers_are_compared_as_python_compares_them():
@@ -260,9 +245,6 @@ def test_values_that_are_something_else_are_left_to_sql(store, published):
     for path in published.path.glob("values-*"):
         path.write_bytes(b"\xc1" * path.stat().st_size)
     columns = Columns.open(store, published)
-    codes, names = columns.modality_of(store.rows()[:2])
-    assert [names[code] for code in codes] == ["image", "text"]
-    columns = Columns.open(store, published)
     for text in FILTERS:
         np.testing.assert_array_equal(columns.rows(where(text)), store.rows(where(text)))
 
@@ -271,9 +253,6 @@ def test_codes_beyond_the_values_are_left_to_sql(store, published):
     for path in published.path.glob("codes-*"):
         codes = np.load(path)
         np.save(path, np.full_like(codes, 200))
-    columns = Columns.open(store, published)
-    codes, names = columns.modality_of(store.rows()[:2])
-    assert [names[code] for code in codes] == ["image", "text"]
     columns = Columns.open(store, published)
     for text in FILTERS:
         np.testing.assert_array_equal(columns.rows(where(text)), store.rows(where(text)))
