@@ -16,7 +16,7 @@ demo: $(VENV)/demo.stamp ## install mmrag, index examples/corpus, ask four quest
 	@echo "Open evidence/*/index.html to see each quote marked on its page."
 
 test: $(VENV)/test.stamp ## install what the tests need and run them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/test.stamp ## lint, types, import contracts, recipes
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) '.[all]'
+	$(PIP) '.[ocr,media]'
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmrag.core.errors import Corrupt
-from mmrag.core.pdfium import PDFIUM_LOCK
 from mmrag.core.protocols import ReadLimits
 from mmrag.core.types import Box
+from mmrag.media.pages import render_page
 from mmrag.media.pictures import open_picture, upright
 
 if TYPE_CHECKING:
@@ -33,31 +32,7 @@ def page_picture(path: Path, number: int, boxes: Sequence[Box]) -> Image:
     Raises:
         Corrupt: The file is no readable PDF, or has no such page.
     """
-    import pypdfium2
-
-    with PDFIUM_LOCK:
-        try:
-            document = pypdfium2.PdfDocument(path)
-        except pypdfium2.PdfiumError as error:
-            raise Corrupt(
-                f"The PDF cannot be opened ({error}).",
-                fix="Restore the file and sync again.",
-                where=str(path),
-            ) from error
-        try:
-            if not 1 <= number <= len(document):
-                raise Corrupt(
-                    f"The PDF has {len(document)} pages, page {number} is not among them.",
-                    fix="Sync again.",
-                    where=str(path),
-                )
-            page = document[number - 1]
-            width, height = page.get_size()
-            scale = min(2.0, MAX_SIDE_PIXELS / max(width, height, 1.0))
-            image: Image = page.render(scale=scale).to_pil().convert("RGB")
-        finally:
-            document.close()
-    return draw_boxes(image, boxes)
+    return draw_boxes(render_page(path, number, max_side=MAX_SIDE_PIXELS), boxes)
 
 
 def media_picture(data: bytes, boxes: Sequence[Box]) -> Image:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from functools import partial
 
+_SUGGESTED = 3
 _LISTED = 30
 """More names than that help nobody: a folder has thousands."""
 
@@ -170,6 +171,9 @@ class TooManyRequests(ServeError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return 'Did you mean ...?' for a near name, else a list of the known ones."""
     names = sorted(known)
+    longer = [other for other in names if len(name) > 2 and name.casefold() in other.casefold()]
+    if longer and name not in names:
+        return f"Did you mean {' or '.join(map(repr, longer[:_SUGGESTED]))}?"
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"

@@ -41,10 +41,15 @@ def item_id(parts: Iterable[Part], locator: Locator, *, reader: str, splitter: s
 
 
 def differences(stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Name each key in which two identities differ, as 'key: stored -> wanted'."""
+    """Name each key in which two identities differ, as 'key: stored -> wanted'; 'none' is as good as no key.
+
+    Of embedders of different kinds only what both have is named: all else differs as a matter of course.
+    """
     keys = sorted(stored.keys() | wanted.keys())
+    if stored.get("embedder") != wanted.get("embedder"):
+        keys = [key for key in ("embedder", "dim") if key in keys]
     return [
         f"{key}: {stored.get(key, 'none')} -> {wanted.get(key, 'none')}"
         for key in keys
-        if stored.get(key) != wanted.get(key)
+        if stored.get(key, "none") != wanted.get(key, "none")
     ]

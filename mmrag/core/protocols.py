@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from mmrag.core.errors import MmragError, SourceError
 from mmrag.core.fields import SearchText
 from mmrag.core.reading import About, Format, Reading
 from mmrag.core.types import (
@@ -19,6 +20,7 @@ from mmrag.core.types import (
     Item,
     Matches,
     Modality,
+    Part,
     Query,
     Source,
 )
@@ -127,6 +129,24 @@ class Splitter(Protocol):
         ...
 
 
+Media = Callable[[Item, Part], bytes]
+"""Returns the encoded picture (PNG, JPEG, ...) of an item's part; raises a `SourceError` when it is gone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """What became of one of many inputs: its vectors, or the error that it alone has; notes say what was cut.
+
+    Shapes:
+        vectors float32 [n_vectors, dim]
+    """
+
+    position: int
+    vectors: NDArray[np.float32] | None = None
+    error: MmragError | None = None
+    notes: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Embedder(Protocol):
     """Turns items and queries into vectors of one space, compared by inner product."""
@@ -151,8 +171,13 @@ class Embedder(Protocol):
         """The length of a vector."""
         ...
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
-        """Embed items; row i belongs to item i, whatever the batch."""
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
+        """Embed items; row i belongs to item i, whatever the batch.
+
+        Args:
+            items: What to embed; each has only modalities that the embedder takes.
+            media: Opens their pictures; an embedder of text needs none.
+        """
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -174,6 +199,42 @@ class TextEmbedder(Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, float32 [n_texts, dim]."""
+        ...
+
+
+@runtime_checkable
+class StreamEmbedder(Protocol):
+    """An embedder that takes items of any number, a few at a time, and lets a bad one fail alone."""
+
+    def embed_stream(self, items: Iterable[Item], media: Media | None = None) -> Iterator[Embedded]:
+        """Embed items as they come; yield one result an item, in order."""
+        ...
+
+
+@runtime_checkable
+class NotingEmbedder(Protocol):
+    """An embedder that tells what became of a query, such as words that were cut."""
+
+    def notes_on(self, query: Query) -> tuple[str, ...]:
+        """Return sentences on a query that was embedded a moment ago."""
+        ...
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """Describes pictures in words."""
+
+    @property
+    def identity(self) -> str:
+        """What the words depend on: model, prompt, length."""
+        ...
+
+    def describe(self, pictures: Sequence[bytes]) -> list[str | SourceError]:
+        """Return the description of each encoded picture, or why there is none.
+
+        Raises:
+            ModelError: The model cannot run at all.
+        """
         ...
 
 

@@ -191,23 +191,30 @@ class Item:
 class Query:
     """A question or an example to search with.
 
-    A part of a query carries its media as a path or bytes' digest in `media`.
+    A part of a query carries its media as a path in `media`. `instruction` and `task` are for embedders
+    that know such: the words of an instruction, or the name of a task of the index recipe.
     """
 
     parts: tuple[Part, ...]
     instruction: str | None = None
+    task: str | None = None
 
     @classmethod
     def of(
-        cls, text: str | None = None, *, image: str | Path | None = None, instruction: str | None = None
+        cls,
+        text: str | None = None,
+        *,
+        image: str | Path | Sequence[str | Path] | None = None,
+        instruction: str | None = None,
+        task: str | None = None,
     ) -> Query:
-        """Make a query from what a person has at hand: words, the path of a picture, or both."""
+        """Make a query from what a person has at hand: words, paths of pictures, or both."""
         parts = []
         if text:
             parts.append(Part("text", text=text))
-        if image is not None:
-            parts.append(Part("image", media=str(image)))
-        return cls(tuple(parts), instruction)
+        images = [image] if isinstance(image, str | Path) else image or ()
+        parts += [Part("image", media=str(path)) for path in images]
+        return cls(tuple(parts), instruction, task)
 
     @property
     def text(self) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from mmrag.core.errors import StoreError
-from mmrag.core.fields import embedding_key, embedding_text
+from mmrag.core.errors import InputTooLong, MmragError, ModelError, StoreError
+from mmrag.core.fields import embedding_key
 from mmrag.core.media import kind_of
-from mmrag.core.protocols import Embedder
+from mmrag.core.protocols import Embedded
 from mmrag.core.reading import Reading
-from mmrag.core.types import Item, Part, Source
+from mmrag.core.types import Item, Source
+from mmrag.corpus.embedding import Embedding, joined
 from mmrag.corpus.intake import Intake, Intaker, record_of
 from mmrag.corpus.ocr import OcrMemory
 from mmrag.corpus.plan import Hashed, Move, Plan, Stamp
@@ -22,12 +24,11 @@ from mmrag.corpus.report import Progress, Speed
 from mmrag.corpus.workers import AtHand, ReadFiles
 from mmrag.store import SourceRecord, Writer
 
-BATCH_ITEMS = 64
-"""Passages gathered over several sources before the embedder runs: enough to sort by length, and
-about a second's work on two cores."""
 MAX_WAITING = 2048
 """Passages that may wait while more files are taken: the passages of a long book or two, 4 MB of text."""
 COMMIT_NS = 2_000_000_000
+WRITTEN_ITEMS = 64
+"""So many vectors are written at a time."""
 
 
 @dataclass(slots=True)
@@ -40,22 +41,24 @@ class _Waiting:
 
 
 class Applier:
-    """One run over a plan; `read` and `embedded` count its items.
+    """One run over a plan; `read`, `embedded` and `lost` count its items.
 
     Args:
         writer: Where everything goes.
-        embedder: Embeds what has no vectors yet.
+        embedding: Embeds what has no vectors yet.
         records: What the store held before.
         memory: Hands over what was read in pictures, with each commit.
         tell: Hears how far the run is.
         on_commit: Hears each new generation.
         clock: Nanoseconds since 1970.
+
+    `notes` counts what embedders said of single items, such as words that were cut.
     """
 
     def __init__(
         self,
         writer: Writer,
-        embedder: Embedder,
+        embedding: Embedding,
         records: Sequence[SourceRecord],
         memory: OcrMemory,
         tell: Callable[[Progress], None],
@@ -64,10 +67,13 @@ class Applier:
     ) -> None:
         self.read = 0
         self.embedded = 0
+        self.lost = 0
         self.speeds: dict[str, Speed] = {}
         self.spent: defaultdict[str, float] = defaultdict(float)
+        self.notes: Counter[str] = Counter()
         self._writer = writer
-        self._embedder = embedder
+        self._embedding = embedding
+        self._failed: dict[str, MmragError] = {}
         self._records = {record.source.id: record for record in records}
         self._memory = memory
         self._tell = tell
@@ -94,7 +100,7 @@ class Applier:
             # A large reading must not stay until the next one is there.
             del event
             # One batch, then the next file is taken: a small one need not wait for a large one.
-            if self._left() >= BATCH_ITEMS or self._is_due():
+            if self._left() >= self._embedding.batch_items or self._is_due():
                 self._embed_batch()
             while self._left() >= MAX_WAITING:
                 self._embed_batch()
@@ -154,7 +160,8 @@ class Applier:
         first: dict[str, Item] = {}
         for key, item in zip(keys, intake.items, strict=True):
             first.setdefault(key, item)
-        left = {key: first[key] for key in self._writer.missing(keys)} if keys else {}
+        missing = self._writer.missing(keys) if keys else ()
+        left = {key: first[key] for key in missing if key not in self._failed}
         self._waiting.append(_Waiting(intake, keys, left))
         if not left:
             self._put_complete()
@@ -178,23 +185,36 @@ class Applier:
         batch: dict[str, Item] = {}
         for one in sorted(self._waiting, key=lambda one: len(one.left)):
             for key, item in one.left.items():
-                if len(batch) == BATCH_ITEMS:
+                if len(batch) == self._embedding.batch_items:
                     break
                 batch.setdefault(key, item)
         if batch:
-            keys = list(batch)
-            with self._timing("embed"):
-                embeddings = self._embedder.embed_items([self._view(item) for item in batch.values()])
-            with self._timing("write"):
-                self._writer.add_vectors(keys, embeddings)
-            for one in self._waiting:
-                for key in keys:
-                    one.left.pop(key, None)
-            self.embedded += len(keys)
-            total = self.embedded + self._left()
-            self._tell(replace(self._progress, stage="embed", done=self.embedded, total=total))
-            self._put_complete()
+            blobs = [blob for one in self._waiting for blob in one.intake.blobs]
+            results = zip(batch, self._embedding.embed(list(batch.values()), blobs), strict=True)
+            while some := self._next_results(results):
+                # Written before all are done: a slow model must not lose minutes when it is stopped.
+                self._write_vectors(some)
+                self._put_complete()
+                self._commit_if_due()
         self._commit_if_due()
+
+    def _next_results(self, results: Iterator[tuple[str, Embedded]]) -> list[tuple[str, Embedded]]:
+        with self._timing("embed"):
+            return list(islice(results, WRITTEN_ITEMS))
+
+    def _write_vectors(self, results: Sequence[tuple[str, Embedded]]) -> None:
+        good = [(key, one) for key, one in results if one.vectors is not None]
+        with self._timing("write"):
+            self._writer.add_vectors([key for key, _ in good], joined([one for _, one in good]))
+        for key, one in results:
+            self.notes.update(one.notes)
+            if one.error is not None:
+                self._failed[key] = one.error
+            for waiting in self._waiting:
+                waiting.left.pop(key, None)
+        self.embedded += len(good)
+        total = self.embedded + self._left()
+        self._tell(replace(self._progress, stage="embed", done=self.embedded, total=total))
 
     def _put_complete(self) -> None:
         # Rows follow the order in which sources become complete, which differs from run to run: of items
@@ -202,18 +222,35 @@ class Applier:
         complete = [one for one in self._waiting if not one.left]
         self._waiting = [one for one in self._waiting if one.left]
         for one in complete:
-            intake = one.intake
+            intake, keys = self._without_failed(one)
             # A retry that ends as before writes nothing, so that the generation stays.
             if intake.items or intake.record != self._records.get(intake.record.source.id):
                 with self._timing("write"):
-                    self._writer.put(intake.record, intake.items, one.keys, intake.blobs)
+                    self._writer.put(intake.record, intake.items, keys, intake.blobs)
             self._commit_if_due()
 
-    def _view(self, item: Item) -> Item:
-        """Return an item as the embedder may take it: its words, where its media is too much."""
-        if {part.modality for part in item.parts} <= self._embedder.modalities:
-            return item
-        return replace(item, parts=(Part("text", text=embedding_text(item)),), metadata={})
+    def _without_failed(self, one: _Waiting) -> tuple[Intake, list[str]]:
+        """Return a source without the items that no vector could be made of, and their state in words."""
+        lost = [self._failed[key] for key in one.keys if key in self._failed]
+        if not lost:
+            return one.intake, one.keys
+        kept = [i for i, key in enumerate(one.keys) if key not in self._failed]
+        record = one.intake.record
+        if any(isinstance(error, ModelError) and not isinstance(error, InputTooLong) for error in lost):
+            # What the model or its server failed at may succeed at the next sync.
+            record = replace(record, reader=str(replace(Stamp.of(record.reader), again=True)))
+        self.lost += len(lost)
+        told = f"{len(lost)} of {len(one.keys)} items could not be embedded: {lost[0].message}"
+        record = replace(
+            record,
+            state="partial" if kept else "failed",
+            reason=" ".join(filter(None, [record.reason, told])),
+            fix=record.fix or lost[0].fix,
+            items=len(kept),
+        )
+        items = tuple(one.intake.items[i] for i in kept)
+        intake = Intake(record, items, one.intake.blobs if items else ())
+        return intake, [one.keys[i] for i in kept]
 
     def _commit_if_due(self) -> None:
         if self._is_due():

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmrag.core.errors import Empty
-from mmrag.core.protocols import Ocr, Reader, Splitter
+from mmrag.core.errors import Empty, MmragError, SourceError
+from mmrag.core.protocols import Captioner, Ocr, Reader, Splitter
 from mmrag.core.reading import Blob, Reading
 from mmrag.core.types import Item, Source
+from mmrag.corpus.captions import Captions
 from mmrag.corpus.plan import Hashed, Stamp, Versions
 from mmrag.corpus.read_file import Failure, Outcome, failure_of, identity_of
 from mmrag.corpus.readers import formats_of
@@ -31,26 +32,44 @@ class Intaker:
 
     Args:
         sign: Returns what marks the present state of a file that a source depends on.
+        captions: Describes pictures; None leaves them as they are.
     """
 
-    def __init__(self, splitter: Splitter, versions: Versions, sign: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        splitter: Splitter,
+        versions: Versions,
+        sign: Callable[[str], str],
+        captions: Captions | None = None,
+    ) -> None:
         self._splitter = splitter
         self._sign = sign
+        self._captions = captions
         self.versions = versions
 
     def take(self, file: Hashed, outcome: Outcome) -> Intake:
-        """Split what a file gave; every failure of it becomes a state with a reason."""
+        """Split what a file gave; every failure of it becomes a state with a reason.
+
+        Raises:
+            ModelError: What describes pictures or counts tokens cannot run.
+        """
         result = outcome.result
         if isinstance(result, Failure):
             return self._failed(file, outcome, result)
         if result.read_with:
             return self._read_with(file, outcome, result)
         source = Source(file.found.id, file.digest, file.found.size, outcome.media_type)
+        if self._captions is not None:
+            result = self._captions.add(source, result)
         try:
             items = unique(self._splitter.split(source, outcome.reader, result))
             if not items and not result.problems:
                 raise Empty("It holds nothing to index.", fix="Nothing to do, or list it in .mmragignore.")
-        except Exception as error:  # noqa: BLE001 - a bug that one file shows must not end the run
+        except Exception as error:
+            # A bug that one file shows must not end the run.
+            if isinstance(error, MmragError) and not isinstance(error, SourceError):
+                # What counts tokens cannot run: no file is to blame, and none may lose its items for it.
+                raise
             return self._failed(file, outcome, failure_of(error, f"The splitter {self._splitter.identity}"))
         return self._read(file, outcome, result, items)
 
@@ -106,10 +125,13 @@ class Intaker:
         return {path: self._sign(path) for path in paths}
 
 
-def versions(readers: Sequence[Reader], splitter: Splitter, ocr: Ocr | None) -> Versions:
+def versions(
+    readers: Sequence[Reader], splitter: Splitter, ocr: Ocr | None, captioner: Captioner | None = None
+) -> Versions:
     """Return what would read and split sources now."""
     by_type = {media_type: identity_of(reader) for media_type, (reader, _) in formats_of(readers).items()}
-    return Versions(by_type, splitter.identity, ocr.identity if ocr else "")
+    seen = [engine.identity for engine in (ocr, captioner) if engine is not None]
+    return Versions(by_type, splitter.identity, " ".join(seen))
 
 
 def record_of(

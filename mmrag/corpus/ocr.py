@@ -39,6 +39,9 @@ _BUNDLES = (
 """What the wheels of rapidocr 3.x carry (detection, recognition, turned lines), newest first. Without
 explicit paths rapidocr fetches what it misses from a server."""
 
+_LEAST_SIDE = 32
+"""On less, of which a detector makes nothing at all, rapidocr breaks."""
+
 _THINNEST = 17
 """rapidocr rounds sides to multiples of 32; one below this becomes 0."""
 
@@ -115,11 +118,14 @@ class RapidOcr:
         pixels = np.asarray(upright(picture, near=self._options.max_side))[:, :, ::-1]
         if _is_thread(pixels.shape[:2], self._options.max_side):
             return ()
+        height, width = pixels.shape[:2]
+        # rapidocr's detector breaks on pictures of a few pixels: white is added at the right and below.
+        missing = [(0, max(0, _LEAST_SIDE - side)) for side in (height, width)]
+        pixels = np.pad(pixels, (*missing, (0, 0)), constant_values=255)
         with self._lock:
             found = self._load()(np.ascontiguousarray(pixels))
         if found.boxes is None or not len(found.boxes):
             return ()
-        height, width = pixels.shape[:2]
         segments = [
             Segment(
                 text=" ".join(text.split()),

@@ -55,7 +55,7 @@ class Versions:
     Args:
         readers: Media type to reader identity ("pdf/1").
         splitter: The splitter's identity.
-        ocr: The OCR engine's identity, '' without one.
+        ocr: The identity of what looks at pictures, OCR and captioner, '' without any.
         arrived: The packages that some source needed and that are installed now.
     """
 

@@ -80,6 +80,8 @@ class SyncReport:
         speeds: What reading took by kind of medium: "pdf", "text", "image", ...
         spent: What "split", "embed" and "write" took in this process.
         indexes: The search indexes that were written at its end.
+        notes: What the embedder said of items, such as words that it cut.
+        lost: How many items no vector could be made of.
 
     Units:
         seconds of wall time, all of them.
@@ -98,11 +100,13 @@ class SyncReport:
     speeds: Mapping[str, Speed] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
     indexes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lost: int = 0
 
     @property
     def reused(self) -> int:
         """How many items that were read needed no embedding."""
-        return self.read - self.embedded
+        return max(self.read - self.embedded - self.lost, 0)
 
 
 def states_of(records: Sequence[SourceRecord]) -> dict[State, int]:

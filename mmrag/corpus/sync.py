@@ -10,8 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmrag.core.errors import Locked
-from mmrag.core.protocols import Embedder, Ocr, Reader, ReadLimits, Splitter
+from mmrag.core.protocols import Captioner, Embedder, Ocr, Reader, ReadLimits, Splitter
 from mmrag.corpus.apply import Applier
+from mmrag.corpus.captions import Captions
+from mmrag.corpus.embedding import Embedding
 from mmrag.corpus.hashing import hash_files
 from mmrag.corpus.intake import Intaker, signature, versions
 from mmrag.corpus.ocr import OcrMemory
@@ -34,6 +36,7 @@ def sync(
     readers: Sequence[Reader],
     splitter: Splitter,
     ocr: Ocr | None = None,
+    captioner: Captioner | None = None,
     ignore: Sequence[str] = (),
     limits: ReadLimits | None = None,
     detect: Callable[[Path], str] | None = None,
@@ -56,6 +59,7 @@ def sync(
         readers: For each media type, the last one that takes it is used.
         splitter: Cuts what readers saw into items.
         ocr: Reads pictures and scans; None leaves their words out.
+        captioner: Describes pictures in words, which are then searched like their captions.
         ignore: gitignore patterns on top of the defaults and `.mmragignore`.
         limits: Bounds for readers.
         detect: Tells a file's media type, or raises a SourceError; by the readers' formats unless given.
@@ -75,7 +79,7 @@ def sync(
     tell = on_progress or _silent
     found = scan(folder, ignore=ignore, exclude=(store.path,))
     tell(Progress("scan", len(found), len(found)))
-    now = versions(readers, splitter, ocr)
+    now = versions(readers, splitter, ocr, captioner)
     looked = store.cached(_CACHE, _LOOKED)
     before = store.sources()
     files, racy = hash_files(
@@ -98,9 +102,11 @@ def sync(
         records = store.sources()
         plan = _plan(folder, files, records, now)
         digests: dict[str, str] = {file.found.id: file.digest for file in files}
-        intaker = Intaker(splitter, now, lambda path: signature(folder, path, digests))
         memory = OcrMemory(store)
-        applier = Applier(writer, embedder, records, memory, tell, on_commit or _silent, clock)
+        captions = Captions(captioner, memory, folder) if captioner is not None else None
+        intaker = Intaker(splitter, now, lambda path: signature(folder, path, digests), captions)
+        embedding = Embedding(embedder, store, folder)
+        applier = Applier(writer, embedding, records, memory, tell, on_commit or _silent, clock)
         tools = ReadTools(tuple(readers), detect or Detector(readers), folder, limits or ReadLimits(), ocr)
         writer.cache(_CACHE, _UNFINISHED, b"1")
         with applier.keeping_what_is_done(), open_readers(tools, memory, workers) as read:
@@ -114,8 +120,10 @@ def sync(
         new_troubles=new_troubles(records, after, plan),
         read=applier.read,
         embedded=applier.embedded,
+        lost=applier.lost,
         speeds=applier.speeds,
         spent=dict(applier.spent),
+        notes=tuple(f"{n} item{'s' * (n > 1)}: {told}" for told, n in applier.notes.most_common()),
     )
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from mmrag.core.errors import ConfigError, SourceError
 from mmrag.core.filters import parse
-from mmrag.core.identity import digest_bytes
-from mmrag.core.protocols import ReadLimits, Rows
-from mmrag.core.types import Item, Matches, SourceId
+from mmrag.core.media import page_of_media
+from mmrag.core.protocols import Media, ReadLimits, Rows
+from mmrag.core.types import Item, Matches, Part
 from mmrag.index.files import damaged, read_header, sync_folder, write_arrays, write_header
 from mmrag.index.ranking import best, check_k, matches
+from mmrag.media.items import ItemPictures
 from mmrag.media.likeness import BITS, LIKENESS, NEAR_BITS, WORDS, Hashes, query_hashes, stored_hashes
 from mmrag.store import Derived, Store
 
@@ -217,16 +218,18 @@ def _near(hashes: Hashes, asked: Hashes, near_bits: int) -> tuple[NDArray[np.int
 
 def _hashed(store: Store, rows: Rows, corpus: Path | None) -> tuple[Rows, Hashes]:
     """Hash the pictures of rows; one that is gone or cannot be opened has none."""
+    media = ItemPictures(store, corpus)
     known: dict[str, Hashes | None] = {}
     found_rows: list[int] = []
     found: list[Hashes] = []
     for row, item in _items(store, rows):
-        for digest in dict.fromkeys(part.media for part in item.parts if part.modality == "image"):
-            if digest is None:
+        for part in item.parts:
+            # Pages are found by their words and by embedders that see: rendering all of them again is dear.
+            if part.modality != "image" or part.media is None or page_of_media(part.media) is not None:
                 continue
-            if digest not in known:
-                known[digest] = _hash(store.blob(digest) or _file(corpus, item.source, digest), digest)
-            if (hashes := known[digest]) is not None:
+            if part.media not in known:
+                known[part.media] = _hash(media, item, part)
+            if (hashes := known[part.media]) is not None:
                 found_rows += [row] * len(hashes)
                 found.append(hashes)
     stacked = np.concatenate(found).T if found else np.empty((WORDS, 0), np.uint64)
@@ -238,21 +241,9 @@ def _items(store: Store, rows: Rows) -> Iterator[tuple[int, Item]]:
         yield from sorted(store.items(rows[start : start + _BATCH_ROWS]).items())
 
 
-def _file(corpus: Path | None, source: SourceId, digest: str) -> bytes | None:
-    """Return the bytes of a source that is a picture, None where it has changed since."""
-    path = corpus / source if corpus is not None else None
+def _hash(media: Media, item: Item, part: Part) -> Hashes | None:
     try:
-        data = path.read_bytes() if path is not None and path.is_file() else None
-    except OSError:
-        return None
-    return data if data is not None and digest_bytes(data) == digest else None
-
-
-def _hash(data: bytes | None, name: str) -> Hashes | None:
-    if data is None:
-        return None
-    try:
-        return stored_hashes(data, max_pixels=_MAX_PIXELS, name=name)
+        return stored_hashes(media(item, part), max_pixels=_MAX_PIXELS, name=part.media or "")
     except SourceError:
         # A reader keeps pictures as the document holds them: some are broken, and `sync` has said so.
         return None

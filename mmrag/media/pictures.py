@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import threading
 import warnings
@@ -26,6 +27,7 @@ MEDIA_TYPES = {
 }
 
 _CAMERA_ENTRIES = 0x8769
+_SIXTEEN_BITS = 65535
 _BAD_EXIF = (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error)
 """What Pillow raises on torn EXIF; the picture itself is then still good."""
 
@@ -80,11 +82,27 @@ def upright(picture: Image, *, name: str = "picture", near: int = 0) -> Image:
                 page = Image.new("RGBA", turned.size, "white")
                 page.alpha_composite(turned.convert("RGBA"))
                 turned = page
+            elif turned.mode == "F" or (turned.mode == "I" and _extremes(turned)[1] > _SIXTEEN_BITS):
+                turned = _in_bytes(turned)
             elif turned.mode.startswith("I"):
                 turned = turned.point(lambda value: value / 256).convert("L")
             return turned.convert("RGB")
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         raise _broken(name) from error
+
+
+def _in_bytes(picture: Image) -> Image:
+    """Spread numbers of 32 bits, as scientific TIFF files have them, over what a screen shows."""
+    least, most = _extremes(picture)
+    if not 0 < most - least < math.inf:
+        return picture.convert("L")
+    factor = 255 / (most - least)
+    return picture.point(lambda value: value * factor - least * factor).convert("L")
+
+
+def _extremes(picture: Image) -> tuple[float, float]:
+    least, most = picture.getextrema()
+    return (least, most) if isinstance(least, int | float) and isinstance(most, int | float) else (0, 0)
 
 
 def exif_of(picture: Image) -> dict[int, object]:

@@ -21,7 +21,7 @@ pytest.register_assert_rewrite(
 )
 
 from mmrag.testing.answerer import AnswererContract
-from mmrag.testing.embedder import EmbedderContract, TextEmbedderContract
+from mmrag.testing.embedder import EmbedderContract, StreamEmbedderContract, TextEmbedderContract
 from mmrag.testing.fakes import FakeOcr, HashingEmbedder, HashingOptions, SeeingEmbedder
 from mmrag.testing.index import IndexContract
 from mmrag.testing.ocr import OcrContract
@@ -43,6 +43,7 @@ __all__ = [
     "RetrieverContract",
     "SeeingEmbedder",
     "SplitterContract",
+    "StreamEmbedderContract",
     "TextEmbedderContract",
     "TextIndexContract",
 ]

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mmrag.core.errors import UnsupportedModality
+from mmrag.core.errors import MmragError, UnsupportedModality
 from mmrag.core.fields import embedding_key
-from mmrag.core.protocols import Embedder, TextEmbedder
-from mmrag.core.types import Embeddings, ItemId, Query, SourceId
+from mmrag.core.protocols import Embedder, StreamEmbedder, TextEmbedder
+from mmrag.core.types import Embeddings, Item, ItemId, Query, SourceId
 from mmrag.testing.samples import WORDS_OF_A_MANUAL, manual_items, picture_item, picture_of, text_item
 
 ODD_TEXTS = ("", " \n\t", "\x00", "🛠️ 👩‍🔧", "ضمان المضخة", "継電器の保証期間", "a" * 5000, "pump " * 4000)
@@ -147,6 +149,61 @@ class EmbedderContract(ABC):
         np.testing.assert_allclose(one, other, atol=self.batch_tolerance)
 
 
+class StreamEmbedderContract(ABC):
+    """Subclass it as `Test...` for an embedder that takes items of any number and sees pictures."""
+
+    batch_tolerance: float = 1e-5
+
+    @abstractmethod
+    def make(self) -> StreamEmbedder:
+        """Make the embedder under test."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stream_embedder(cls) -> StreamEmbedder:
+        return cls().make()
+
+    def test_it_implements_the_protocol_for_streams(self, stream_embedder: StreamEmbedder) -> None:
+        assert isinstance(stream_embedder, StreamEmbedder)
+
+    def test_results_come_in_order_one_an_item(self, stream_embedder: StreamEmbedder) -> None:
+        items = [text_item("relay " * (1 + 7 * i % 40)) for i in range(25)]
+        found = list(stream_embedder.embed_stream(iter(items)))
+        assert [one.position for one in found] == list(range(len(items)))
+        for i in (0, 11, 24):
+            alone, together = next(iter(stream_embedder.embed_stream([items[i]]))).vectors, found[i].vectors
+            assert alone is not None
+            assert together is not None
+            np.testing.assert_allclose(together, alone, atol=self.batch_tolerance)
+
+    def test_a_bad_picture_costs_one_item(self, stream_embedder: StreamEmbedder) -> None:
+        pictures = [_png((200, 30, 30)), b"\x89PNG\r\n\x1a\n torn", _png((30, 30, 200))]
+        items = [*map(picture_item, pictures), text_item("relay")]
+        shown = {item.parts[0].media: data for item, data in zip(items, pictures, strict=False)}
+        found = list(stream_embedder.embed_stream(items, lambda _, part: shown[part.media]))
+        assert [one.error is None for one in found] == [True, False, True, True]
+        assert found[1].vectors is None
+        assert isinstance(found[1].error, MmragError)
+
+    def test_items_are_taken_as_they_are_wanted(self, stream_embedder: StreamEmbedder) -> None:
+        taken = 0
+
+        def items() -> Iterator[Item]:
+            nonlocal taken
+            for _ in range(100_000):
+                taken += 1
+                yield text_item("relay")
+
+        stream = iter(stream_embedder.embed_stream(items()))
+        assert next(stream).position == 0
+        assert taken < 100_000, "all of the stream was read before the first result"
+        if close := getattr(stream, "close", None):
+            close()
+
+    def test_nothing_gives_nothing(self, stream_embedder: StreamEmbedder) -> None:
+        assert list(stream_embedder.embed_stream([])) == []
+
+
 class TextEmbedderContract(ABC):
     """Subclass it as `Test...` for an embedder that compares bare texts too."""
 
@@ -191,6 +248,14 @@ class TextEmbedderContract(ABC):
             ["warranty of the relay", WORDS_OF_A_MANUAL[0], WORDS_OF_A_MANUAL[3]]
         )
         assert float(question @ near) > float(question @ far)
+
+
+def _png(colour: tuple[int, int, int]) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(out, "PNG")
+    return out.getvalue()
 
 
 def _check_shape(found: Embeddings, items: int, dim: int) -> None:

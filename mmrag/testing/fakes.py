@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmrag.core.errors import Corrupt, UnsupportedModality
 from mmrag.core.fields import embedding_text
 from mmrag.core.identity import digest_bytes
-from mmrag.core.protocols import OcrLine
+from mmrag.core.protocols import Media, OcrLine
 from mmrag.core.types import Embeddings, Item, Modality, Part, Query
 
 _WORD = re.compile(r"\w+")
@@ -41,7 +41,7 @@ class HashingEmbedder:
         """Text only."""
         return frozenset({"text"})
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         """Embed the words of items."""
         return Embeddings.dense(self.embed_texts([embedding_text(item) for item in items]))
 
@@ -117,7 +117,7 @@ class SeeingEmbedder:
         """Text and pictures."""
         return frozenset({"text", "image"})
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         """Embed the words of texts, and what pictures show."""
         return self._embedded([item.parts for item in items], [embedding_text(item) for item in items])
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from mmrag.core.fields import search_text
+from mmrag.core.protocols import Media
 from mmrag.core.types import Embeddings, Item, ItemId, Part, Query, SourceId, Span
 from mmrag.index.ann.options import FaissOptions
 from mmrag.index.exact import ExactIndex
@@ -79,7 +80,7 @@ class GivenVectors:
     def __init__(self, vectors: dict[str, np.ndarray]) -> None:
         self._vectors = vectors
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         raise NotImplementedError
 
     def embed_queries(self, queries: Sequence[Query]) -> Embeddings:

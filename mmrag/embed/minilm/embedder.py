@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mmrag.core.errors import ConfigError, UnsupportedModality
 from mmrag.core.fields import embedding_text
+from mmrag.core.protocols import Media
 from mmrag.core.types import Embeddings, Item, Modality, Query
 from mmrag.embed.minilm.files import ModelFiles
 
@@ -35,6 +36,16 @@ class MiniLMOptions:
     """
 
     threads: int = 0
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """What a vector can be of."""
+        return ("text",)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The lengths that a vector can have."""
+        return (384,)
 
     def build(self) -> MiniLMEmbedder:
         """Return the embedder; the model is loaded on first use."""
@@ -101,7 +112,7 @@ class MiniLMEmbedder:
         """How many word pieces the model reads at once; a longer text is read in windows."""
         return self._files.max_tokens - _SPECIALS
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         """Embed items by `mmrag.core.fields.embedding_text`."""
         return Embeddings.dense(self.embed_texts([embedding_text(item) for item in items]))
 

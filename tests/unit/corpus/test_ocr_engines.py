@@ -88,6 +88,15 @@ def test_rapidocr_says_nothing_of_an_empty_picture(rapid: RapidOcr) -> None:
     assert rapid.read(out.getvalue()) == ()
 
 
+@pytest.mark.parametrize("size", [(5, 300), (300, 5), (3, 200), (1, 1)])
+def test_rapidocr_finds_nothing_in_a_sliver_and_does_not_break(
+    rapid: RapidOcr, size: tuple[int, int]
+) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", size, (120, 30, 30)).save(out, "PNG")
+    assert rapid.read(out.getvalue()) == ()
+
+
 def test_rapidocr_identity_names_versions_and_models(rapid: RapidOcr) -> None:
     assert rapid.identity.startswith("rapidocr/3.")
     assert "det" in rapid.identity

@@ -122,3 +122,11 @@ def test_bombs_and_torn_files_are_refused(tmp_path: Path) -> None:
     huge[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises((TooLarge, Corrupt)):
         _read(tmp_path, bytes(huge))
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_of_32_bits_are_spread_over_what_a_screen_shows(mode: str) -> None:
+    picture = Image.new(mode, (2, 1), 0)
+    picture.putpixel((1, 0), 0.5 if mode == "F" else 2_000_000)
+    shown = upright(open_picture(_encoded(picture, "TIFF"), max_pixels=10))
+    assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), (255, 255, 255)]

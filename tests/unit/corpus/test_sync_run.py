@@ -12,7 +12,7 @@ import pytest
 from mmrag.core.errors import Corrupt, Encrypted, MissingExtra, ModelError, Unsupported
 from mmrag.core.identity import digest_bytes, item_id
 from mmrag.core.lazy import require
-from mmrag.core.protocols import OcrLine, ReadContext, Reader
+from mmrag.core.protocols import Media, OcrLine, ReadContext, Reader
 from mmrag.core.reading import About, Blob, Block, Format, PageCoverage, Reading
 from mmrag.core.types import Box, Embeddings, Item, Page, Part, Source, Span
 from mmrag.corpus.report import Progress, SyncReport
@@ -123,7 +123,7 @@ class CountingEmbedder:
     def modalities(self) -> frozenset[str]:
         return self.inner.modalities
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         assert all(item.modality == "text" for item in items)
         self.batches.append([item.text for item in items])
         if self.breaks_at and any(self.breaks_at in item.text for item in items):

@@ -14,7 +14,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from mmrag.core.errors import ConfigError, ModelError
-from mmrag.core.protocols import Embedder
+from mmrag.core.protocols import Embedder, Media
 from mmrag.core.types import Embeddings, Item, SourceId
 from mmrag.corpus.readers import load_readers
 from mmrag.corpus.report import Progress, SyncReport
@@ -37,7 +37,7 @@ class Counting:
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
 
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         if self.breaks_at and any(self.breaks_at in item.text for item in items):
             raise ModelError("The model broke.", fix="Mend it.")
         self.texts += [item.text for item in items]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmrag.core.errors import QueryError
 from mmrag.core.identity import item_id
-from mmrag.core.protocols import Draft, Quote, Rows
+from mmrag.core.protocols import Draft, Media, Quote, Rows
 from mmrag.core.reading import Reading
 from mmrag.core.types import Embeddings, Hit, Item, Matches, Part, Query, Source
 from mmrag.testing import (
@@ -56,7 +56,7 @@ class TestDoubles(EmbedderContract):
 
 
 class Sorted(HashingEmbedder):
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         return super().embed_items(sorted(items, key=lambda item: len(item.text)))
 
 
@@ -84,7 +84,7 @@ class TestCentred(EmbedderContract):
 
 
 class Nosy(HashingEmbedder):
-    def embed_items(self, items: Sequence[Item]) -> Embeddings:
+    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
         return Embeddings.dense(self.embed_texts([f"{item.source} {item.text}" for item in items]))
 
 
