@@ -1,0 +1,1 @@
+"""Run a local model over inputs of any number: batches by token budget, prefetch, several devices."""
