@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import platform
 import shutil
 import sqlite3
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from pathlib import Path
 
 from mmrag.core.errors import MmragError
+from mmrag.core.finding import Checkable, Finding, Verdict
 from mmrag.core.protocols import Embedder
 from mmrag.core.types import Query
+from mmrag.embed.check import size_in_words
 from mmrag.index.ann.devices import Pair, describe_pair
-from mmrag.recipes import load_pipeline
-
-Verdict = Literal["ok", "missing", "broken"]
+from mmrag.recipes import PipelineRecipe, load_pipeline
 
 _PACKAGES = (
     *("numpy", "pyarrow", "onnxruntime", "tokenizers", "tantivy", "pypdfium2", "pillow", "selectolax"),
     "watchfiles",
 )
+_LOCAL = ("torch", "transformers", "sentence-transformers", "peft")
 _OPTIONAL = (
     ("rapidocr", "ocr", "text in scans and pictures"),
     ("av", "media", "audio and video"),
+    *((name, "local", "models on this machine") for name in _LOCAL),
+    ("httpx2", "remote", "models on a server"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; `fix` is empty when it is well."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    fix: str = ""
+_PIXELS = 448
+"""The side of the picture that a model is tried with."""
 
 
 def diagnose(recipe: str = "default") -> Iterator[Finding]:
@@ -54,7 +52,53 @@ def diagnose(recipe: str = "default") -> Iterator[Finding]:
         tesseract or "not on the PATH",
         "" if tesseract else "Only needed by recipes with `ocr: tesseract`.",
     )
-    yield from _recipe(recipe)
+    loaded = load_pipeline(recipe)
+    for finding in examine(loaded):
+        yield replace(finding, name=f"recipe {loaded.name}: {finding.name}")
+
+
+def examine(recipe: PipelineRecipe, *, load: bool = False) -> Iterator[Finding]:
+    """Yield what a recipe needs, and whether it is here.
+
+    Args:
+        recipe: The recipe.
+        load: Also load its models, and embed a text and a picture; without, only an embedder that has no
+            other way to tell is tried.
+    """
+    index = recipe.index
+    if index.parameters:
+        yield Finding("size", "ok", _size(index.parameters))
+    for extra in recipe.needs:
+        # Components look for what brings them themselves.
+        if extra == "media":
+            yield _package("av", "Run: pip install 'mmrag[media]'", "missing")
+        elif extra == "cpu":
+            yield _faiss(describe_pair())
+    well = True
+    if isinstance(index.embedder, Checkable):
+        for finding in index.embedder.check():
+            well = well and finding.verdict == "ok"
+            yield finding
+    if load and not well:
+        yield Finding("embedder", "missing", "not loaded: see above", "Mend what is above.")
+    elif load or not isinstance(index.embedder, Checkable):
+        yield _tried("embedder", lambda: _embeds(index.embedder.build()))
+    if isinstance(index.captioner, Checkable):
+        for finding in index.captioner.check():
+            yield replace(finding, name=f"captioner: {finding.name}")
+    if (ocr := index.ocr) is not None:
+        yield _tried("ocr", lambda: str(ocr.build().identity))
+
+
+def _size(parameters: str) -> str:
+    """Say what so many parameters take; recipes write them as people do: 2.2B, 151M."""
+    unit = {"B": 1e9, "M": 1e6}.get(parameters[-1:])
+    try:
+        count = float(parameters[:-1]) * unit if unit else 0.0
+    except ValueError:
+        count = 0.0
+    stored = f", {size_in_words(2 * count)} in 16 bits" if count else ""
+    return f"{parameters} parameters{stored}"
 
 
 def _package(name: str, fix: str, otherwise: Verdict) -> Finding:
@@ -77,16 +121,27 @@ def _faiss(pair: Pair) -> Finding:
     return Finding("faiss", "ok", told if pair.torch is None else f"{told}; torch {pair.torch}")
 
 
-def _recipe(name: str) -> Iterator[Finding]:
-    recipe = load_pipeline(name)
-    yield _tried(f"recipe {recipe.name}: embedder", lambda: _embeds(recipe.index.embedder.build()))
-    if (ocr := recipe.index.ocr) is not None:
-        yield _tried(f"recipe {recipe.name}: ocr", lambda: str(ocr.build().identity))
-
-
 def _embeds(embedder: Embedder) -> str:
-    vectors = embedder.embed_queries([Query.of("a question")])
-    return f"{embedder.identity.get('embedder', type(embedder).__name__)}, {vectors.dim} dimensions"
+    started = time.perf_counter()
+    texts = embedder.embed_queries([Query.of("a question")])
+    loaded = time.perf_counter()
+    told = f"{embedder.identity.get('embedder', type(embedder).__name__)}, {texts.dim} dimensions"
+    told += f"; loaded and embedded a text in {loaded - started:.1f} s"
+    if "image" in embedder.modalities:
+        with tempfile.TemporaryDirectory(prefix="mmrag-") as folder:
+            picture = Path(folder) / "picture.png"
+            picture.write_bytes(_picture())
+            embedder.embed_queries([Query.of(image=picture)])
+        told += f", a picture in {time.perf_counter() - loaded:.1f} s"
+    return told
+
+
+def _picture() -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").resize((_PIXELS, _PIXELS)).save(out, "PNG")
+    return out.getvalue()
 
 
 def _tried(name: str, attempt: Callable[[], str]) -> Finding:

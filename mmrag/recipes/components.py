@@ -17,6 +17,7 @@ class Components:
 
     embedder: Registry
     splitter: Registry
+    captioner: Registry
     ocr: Registry
     dense: Registry
     lexical: Registry
@@ -28,8 +29,30 @@ class Components:
 def builtin_components() -> Components:
     """Return what mmrag brings; nothing is imported before it is named."""
     return Components(
-        embedder=Registry("embedder", {"minilm": "mmrag.embed.minilm:MiniLMOptions"}),
-        splitter=Registry("splitter", {"passages": "mmrag.corpus.split:PassageOptions"}),
+        embedder=Registry(
+            "embedder",
+            {
+                "minilm": "mmrag.embed.minilm:MiniLMOptions",
+                "mllm": "mmrag.embed.mllm:MllmOptions",
+                "dual": "mmrag.embed.dual:DualOptions",
+                "sentence-transformers": "mmrag.embed.st:SentenceTransformersOptions",
+                "openai": "mmrag.embed.remote:OpenAiOptions",
+            },
+        ),
+        splitter=Registry(
+            "splitter",
+            {
+                "passages": "mmrag.corpus.split:PassageOptions",
+                "pages": "mmrag.corpus.split_pages:PageOptions",
+            },
+        ),
+        captioner=Registry(
+            "captioner",
+            {
+                "mllm": "mmrag.caption:MllmCaptionOptions",
+                "openai": "mmrag.caption:OpenAiCaptionOptions",
+            },
+        ),
         ocr=Registry(
             "ocr",
             {

@@ -1,23 +1,34 @@
 """Find recipes by name or path, put them together, and turn them into options.
 
-A recipe may extend one other: `extends: default`. Mappings are merged key by key, anything else is
+A recipe may extend another one: `extends: default`. Mappings are merged key by key, anything else is
 replaced. A component that names another `type` starts afresh: parameters of the old type are dropped.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmrag.core.errors import ConfigError, MmragError, RecipeError, UnknownName, did_you_mean
+from mmrag.core.errors import ConfigError, MmragError, RecipeError
+from mmrag.recipes.about import RecipeInfo, index_notes
 from mmrag.recipes.components import COMPONENTS, Components
-from mmrag.recipes.document import MAX_BYTES, Document, KeyPath, Problem, Spot, parse, write
+from mmrag.recipes.document import Document, KeyPath, Problem, Spot, write
+from mmrag.recipes.files import (
+    FOLDERS,
+    MAX_LEVELS,
+    find_recipe,
+    kind_of,
+    name_of,
+    read_recipe,
+    shipped_folder,
+    shown_path,
+)
 from mmrag.recipes.schema import (
     INDEX_KEYS,
     NOTES,
-    PIPELINE_KEYS,
     VERSION,
     Checker,
     IndexRecipe,
@@ -27,7 +38,6 @@ from mmrag.recipes.schema import (
     check_pipeline,
 )
 
-_FOLDERS: Mapping[Kind, str] = {"pipeline": "pipelines", "index": "indexes"}
 _SHORT: Mapping[Kind, tuple[KeyPath, ...]] = {
     "index": tuple((key,) for key in INDEX_KEYS),
     "pipeline": (("search", "fusion"), ("answer",)),
@@ -35,40 +45,41 @@ _SHORT: Mapping[Kind, tuple[KeyPath, ...]] = {
 """Where a component stands: there `dense: exact` is short for a mapping with that `type`."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeInfo:
-    """A shipped recipe: its name, kind, one line on what it is for, and the extras that it needs."""
-
-    name: str
-    kind: Kind
-    description: str
-    needs: tuple[str, ...]
-    path: Path
-
-
-def load_pipeline(name_or_path: str | Path, *, components: Components = COMPONENTS) -> PipelineRecipe:
+def load_pipeline(
+    name_or_path: str | Path,
+    *,
+    model: str | None = None,
+    over: str | None = None,
+    components: Components = COMPONENTS,
+) -> PipelineRecipe:
     """Load a pipeline recipe with its index recipe.
 
     Args:
         name_or_path: A shipped recipe's name, or the path of a file that ends in `.yaml` or `.yml`. An
             index recipe stands for the default pipeline over it.
+        model: What takes the place of the embedder's own `model`: a folder or a hub id.
+        over: The index recipe that is there: it takes the place of `index: default` in every pipeline but
+            the default one, since `calibrated` and its like are about searching only.
         components: What the recipe can name.
 
     Raises:
+        ConfigError: The embedder has no parameter `model`.
         UnknownName: No shipped recipe has this name.
         RecipeError: The recipe is wrong; the message lists every problem with its file and line.
     """
-    loader = _Loader(components)
-    recipe = loader.pipeline(_find(name_or_path, "pipeline"))
+    loader = _Loader(components, model, over)
+    recipe = loader.pipeline(find_recipe(name_or_path, "pipeline"))
     if recipe is None or loader.problems:
         raise _as_error(loader.problems)
     return recipe
 
 
-def load_index(name_or_path: str | Path, *, components: Components = COMPONENTS) -> IndexRecipe:
+def load_index(
+    name_or_path: str | Path, *, model: str | Path | None = None, components: Components = COMPONENTS
+) -> IndexRecipe:
     """Load an index recipe; arguments and errors as in `load_pipeline`."""
-    loader = _Loader(components)
-    recipe = loader.index(_find(name_or_path, "index"))
+    loader = _Loader(components, None if model is None else str(model))
+    recipe = loader.index(find_recipe(name_or_path, "index"))
     if recipe is None or loader.problems:
         raise _as_error(loader.problems)
     return recipe
@@ -82,8 +93,8 @@ def check(name_or_path: str | Path, *, components: Components = COMPONENTS) -> l
     """
     loader = _Loader(components)
     try:
-        file = _find(name_or_path, "pipeline")
-        if _kind_of(file) == "index":
+        file = find_recipe(name_or_path, "pipeline")
+        if kind_of(file) == "index":
             loader.index(file)
         else:
             loader.pipeline(file)
@@ -101,8 +112,8 @@ def show(name_or_path: str | Path, *, components: Components = COMPONENTS) -> st
         UnknownName: No shipped recipe has this name.
         RecipeError: The recipe is wrong.
     """
-    file = _find(name_or_path, "pipeline")
-    recipe = (load_index if _kind_of(file) == "index" else load_pipeline)(file, components=components)
+    file = find_recipe(name_or_path, "pipeline")
+    recipe = (load_index if kind_of(file) == "index" else load_pipeline)(file, components=components)
     return f"# {recipe.name}, digest {recipe.digest[:16]}\n{write({'recipe': VERSION, **recipe.data})}"
 
 
@@ -110,52 +121,41 @@ def list_recipes() -> list[RecipeInfo]:
     """Return the shipped recipes: pipelines, then indexes, each by name."""
     loader = _Loader(COMPONENTS)
     found = []
-    for kind in _FOLDERS:
+    for kind in FOLDERS:
         for path in sorted(
             shipped_folder(kind).glob("*.yaml"), key=lambda path: (path.stem != "default", path)
         ):
             description = str(loader.document(path, kind).data.get("description", ""))
             needs = tuple(sorted(loader.needs(path, kind)))
-            found.append(RecipeInfo(path.stem, kind, description, needs, path))
+            told = index_notes(loader.index_document(path, kind), COMPONENTS)
+            found.append(RecipeInfo(path.stem, kind, description, needs, path, **told))
     return found
-
-
-def shipped_folder(kind: Kind, package: Path | None = None) -> Path:
-    """Return the folder of shipped recipes: in the package when installed, else in the checkout.
-
-    Raises:
-        ConfigError: The installation has no recipes.
-    """
-    package = package or Path(__file__).parent
-    for folder in (package / _FOLDERS[kind], package.parents[1] / _FOLDERS[kind]):
-        if folder.is_dir():
-            return folder
-    raise ConfigError(
-        "This installation of mmrag has no recipes.", fix="Run: pip install --force-reinstall mmrag"
-    )
 
 
 class _Loader:
     """Loads one recipe and what it refers to, and collects the problems of all files."""
 
-    def __init__(self, components: Components) -> None:
+    def __init__(self, components: Components, model: str | None = None, over: str | None = None) -> None:
         self.components = components
+        self.model = model
+        self.over = over
         self.problems: list[Problem] = []
         self._files: dict[Path, Document] = {}
 
     def pipeline(self, file: Path) -> PipelineRecipe | None:
-        if _kind_of(file) == "index":
+        if kind_of(file) == "index":
             document, index = self._default_over(file), self.index(file)
         else:
             document = self.document(file, "pipeline")
-            index = self._index_of(document, file)
+            index = self._index_there(file) if document.data.get("index") == "default" else None
+            index = index or self._index_of(document, file)
         checker = Checker(document, self.components)
-        recipe = check_pipeline(_name(file), checker, index)
+        recipe = check_pipeline(name_of(file), checker, index)
         self.problems += checker.problems
         return recipe
 
     def index(self, file: Path) -> IndexRecipe | None:
-        return self._index(self.document(file, "index"), _name(file))
+        return self._index(self.document(file, "index"), name_of(file))
 
     def document(self, file: Path, kind: Kind) -> Document:
         """Return a file's document put over the one that it extends."""
@@ -170,17 +170,42 @@ class _Loader:
             found |= self.needs(target, "index") if target else set()
         return found
 
+    def index_document(self, file: Path, kind: Kind) -> Document:
+        """Return the document of an index recipe, for a pipeline that of its index."""
+        document = self.document(file, kind)
+        if kind == "index":
+            return document
+        target = self._follow(document, "index", "index")
+        return self.document(target, "index") if target else document
+
     def _default_over(self, file: Path) -> Document:
         """Return the default pipeline under the notes of an index recipe."""
-        default = self.document(_find("default", "pipeline"), "pipeline")
+        default = self.document(find_recipe("default", "pipeline"), "pipeline")
         notes = {key: value for key, value in self.document(file, "index").data.items() if key in NOTES}
         return replace(default, data={**default.data, **notes})
 
     def _index(self, document: Document, name: str) -> IndexRecipe | None:
+        if self.model is not None:
+            document = _with_model(document, self.model, name, self.components)
         checker = Checker(document, self.components)
         recipe = check_index(name, checker)
         self.problems += checker.problems
         return recipe
+
+    def _index_there(self, pipeline: Path) -> IndexRecipe | None:
+        """Return the index recipe that a pipeline over any index stands over, None for its own."""
+        if self.over is None or pipeline == find_recipe("default", "pipeline"):
+            return None
+        try:
+            file = find_recipe(self.over, "index")
+        except ConfigError as error:
+            told = f"The index was made with recipe {self.over!r}. {error.message}"
+            fix = "Put that recipe back, or name the one that took its place with --recipe first."
+            self.problems.append(Problem(self.over, told, fix))
+            return None
+        # A pipeline recipe may hold its index recipe itself.
+        is_index = kind_of(file) == "index"
+        return self.index(file) if is_index else self._index_of(self.document(file, "pipeline"), file)
 
     def _index_of(self, document: Document, file: Path) -> IndexRecipe | None:
         if "index" not in document.data:
@@ -191,33 +216,32 @@ class _Loader:
             return self.index(target) if target else None
         if isinstance(value, Mapping):
             inner = _written_out(document.below("index"), "index")
-            return self._index(self._resolved(inner, "index"), _name(file))
+            return self._index(self._resolved(inner, "index"), name_of(file))
         self._complain(
             document, ("index",), f"Expected a name or a mapping, found {value!r}.", "Write: index: default"
         )
         return None
 
-    def _resolved(self, document: Document, kind: Kind) -> Document:
-        """Put a document over the one that it extends."""
+    def _resolved(self, document: Document, kind: Kind, below: tuple[Path, ...] = ()) -> Document:
+        """Put a document over the one that it extends, and that one over its own; `below` is the chain."""
         if "extends" not in document.data:
             return document
         target = self._follow(document, "extends", kind)
         if target is None:
             return replace(document, whole=False)
-        base = self._read(target, kind)
-        if "extends" in base.data:
+        if target in below or len(below) == MAX_LEVELS:
+            chain = " extends ".join(repr(shown_path(path)) for path in (*below, target))
+            told = "in a circle" if target in below else f"over more than {MAX_LEVELS} levels"
             self._complain(
-                document,
-                ("extends",),
-                f"{document.data['extends']!r} extends {base.data['extends']!r} itself: one level only.",
-                f"Extend {base.data['extends']!r} and repeat the differences.",
+                document, ("extends",), f"Recipes extend each other {told}: {chain}.", "Extend another one."
             )
             return replace(document, whole=False)
+        base = self._resolved(self._read(target, kind), kind, (*below, target))
         return _merged(base, document)
 
     def _read(self, file: Path, kind: Kind) -> Document:
         if file not in self._files:
-            self._files[file] = self._checked(_written_out(_read(file), kind))
+            self._files[file] = self._checked(_written_out(read_recipe(file), kind))
         return self._files[file]
 
     def _checked(self, document: Document) -> Document:
@@ -237,84 +261,13 @@ class _Loader:
             self._complain(document, (key,), f"Expected a name, found {value!r}.", f"Write: {key}: default")
             return None
         try:
-            return _find(value, kind)
+            return find_recipe(value, kind)
         except MmragError as error:
             self._complain(document, (key,), error.message, error.fix)
             return None
 
     def _complain(self, document: Document, path: KeyPath, message: str, fix: str) -> None:
         self.problems.append(Problem(document.where(path), message, fix))
-
-
-def _find(name_or_path: str | Path, kind: Kind) -> Path:
-    if not isinstance(name_or_path, str | Path):
-        raise UnknownName(f"{name_or_path!r} names no recipe.", fix="See: mmrag recipe list")
-    if isinstance(name_or_path, Path) or name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise RecipeError(f"There is no file {str(path)!r}.", fix="See: mmrag recipe list")
-        return path
-    if kind == "pipeline" and name_or_path.startswith("indexes/"):
-        return _find(name_or_path, "index")
-    known = _shipped("index") | _shipped(kind)
-    name = name_or_path.removeprefix(f"{_FOLDERS[kind]}/")
-    if name not in known:
-        path_like = " A path to a recipe ends in .yaml." if "/" in name or "\\" in name else ""
-        raise UnknownName(
-            f"There is no {kind} recipe named {name!r}.", fix=did_you_mean(name, known) + path_like
-        )
-    return known[name]
-
-
-def _shipped(kind: Kind) -> dict[str, Path]:
-    return {path.stem: path for path in shipped_folder(kind).glob("*.yaml")}
-
-
-def _kind_of(file: Path) -> Kind:
-    """Tell an index recipe from a pipeline recipe by its keys."""
-    if file.parent == shipped_folder("index"):
-        return "index"
-    keys = _read(file).data.keys()
-    return "index" if len(keys & set(INDEX_KEYS)) > len(keys & set(PIPELINE_KEYS)) else "pipeline"
-
-
-def _read(file: Path) -> Document:
-    shown = _shown(file)
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise RecipeError(
-            f"It cannot be read: {error.strerror}.", fix="Check the path.", where=shown
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError("It is not UTF-8 text.", fix="Save it as UTF-8.", where=shown) from error
-    return _anchored(parse(text, shown), file.parent)
-
-
-def _shown(file: Path) -> str:
-    for kind in _FOLDERS:
-        if file.parent == shipped_folder(kind):
-            return f"{file.parent.name}/{file.name}"
-    return str(file)
-
-
-def _name(file: Path) -> str:
-    return file.stem if _shown(file) != str(file) else str(file)
-
-
-def _anchored(document: Document, folder: Path) -> Document:
-    """Make the paths of other recipes relative to the file that names them."""
-    found: dict[str, Any] = dict(document.data)
-    for mapping in (found, inner := dict(found["index"]) if isinstance(found.get("index"), dict) else {}):
-        for key in ("extends", "index"):
-            value = mapping.get(key)
-            if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-                mapping[key] = str(folder / value)
-    if inner:
-        found["index"] = inner
-    return replace(document, data=found)
 
 
 def _written_out(document: Document, kind: Kind) -> Document:
@@ -335,6 +288,19 @@ def _written_out(document: Document, kind: Kind) -> Document:
                 holder[last] = {"type": holder[last]}
                 spots[(*path, "type")] = spots[path]
     return replace(document, data=data, spots=spots)
+
+
+def _with_model(document: Document, model: str, name: str, components: Components) -> Document:
+    """Put a model in the place of the one that the embedder of an index recipe names."""
+    embedder = document.data.get("embedder")
+    if not isinstance(embedder, Mapping) or embedder.get("type") not in components.embedder.names():
+        return document  # The check says what is wrong with it.
+    if "model" not in inspect.signature(components.embedder.get(embedder["type"])).parameters:
+        raise ConfigError(
+            f"The embedder of recipe {name!r} is {embedder['type']!r}, which takes no other model.",
+            fix="Leave --model out, or choose a recipe whose embedder has a `model`: mmrag recipe list",
+        )
+    return replace(document, data={**document.data, "embedder": {**embedder, "model": model}})
 
 
 def _merged(base: Document, child: Document) -> Document:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ Complain = Callable[[KeyPath, str, str], None]
 
 _EXPECTED = re.compile(r"Expected `(.+?)`")
 _PLACE = re.compile(r" - at `\$(.*?)`$")
+_STEP = re.compile(r"\.{3}|[^.\[\]]+")
 _ENUM = re.compile(r"Invalid enum value")
 
 
@@ -81,13 +82,17 @@ def convert(value: Any, hint: Any, path: KeyPath, complain: Complain) -> tuple[b
     except msgspec.ValidationError as error:
         said = str(error)
         place = _PLACE.search(said)
-        inner = tuple(re.findall(r"[^.\[\]]+", place[1])) if place else ()
+        inner = tuple(_STEP.findall(place[1])) if place else ()
         expected = _EXPECTED.search(said)
         if _ENUM.search(said):
-            complain((*path, *inner), f"{value!r} is not a choice.", did_you_mean(str(value), _choices(hint)))
+            places = list(_places(value, hint, inner))
+            wrong = [place for place in places if str(place[1]) not in _choices(place[2])]
+            at, found, kind = (wrong or places or [(inner, value, hint)])[0]
+            complain((*path, *at), f"{found!r} is not a choice.", did_you_mean(str(found), _choices(kind)))
         else:
             reason = f"Expected {_in_words(expected[1])}" if expected else _PLACE.sub("", said)
-            complain((*path, *inner), f"{reason}, found {value!r}.", "Correct the value.")
+            steps = (step for step in inner if step != "...")
+            complain((*path, *steps), f"{reason}, found {value!r}.", "Correct the value.")
         return False, None
     except TypeError:
         complain(path, "This parameter cannot be set in a recipe.", "Remove the line.")
@@ -145,6 +150,28 @@ def _unknown_keys(value: Any, built: Any, path: KeyPath) -> list[tuple[KeyPath, 
         pairs = enumerate(zip(value, built, strict=True))
         return [hit for i, (one, other) in pairs for hit in _unknown_keys(one, other, (*path, i))]
     return []
+
+
+def _places(value: Any, hint: Any, steps: KeyPath) -> Iterator[tuple[KeyPath, Any, Any]]:
+    """Follow msgspec's path into nested options: yield where it may end, with the value and its type there.
+
+    Of a mapping with any keys the path says `...`: it may be any of them.
+    """
+    if not steps:
+        yield (), value, hint
+        return
+    step, rest = steps[0], steps[1:]
+    for arm in [hint, *typing.get_args(hint)]:
+        inner: list[tuple[Any, Any, Any]] = []
+        if dataclasses.is_dataclass(arm) and isinstance(value, Mapping) and step in value:
+            hints = typing.get_type_hints(arm)
+            inner = [(step, value[step], hints[step])] if step in hints else []
+        elif step == "..." and isinstance(value, Mapping) and typing.get_args(arm):
+            inner = [(key, one, typing.get_args(arm)[-1]) for key, one in value.items()]
+        elif isinstance(value, list) and str(step).isdigit() and typing.get_args(arm):
+            inner = [(step, value[int(step)], typing.get_args(arm)[0])]
+        for key, one, kind in inner:
+            yield from (((key, *at), found, leaf) for at, found, leaf in _places(one, kind, rest))
 
 
 def _choices(hint: Any) -> list[str]:

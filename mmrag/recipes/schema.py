@@ -22,11 +22,16 @@ VERSION = 1
 LANES = ("lexical", "dense", "pictures")
 Kind = Literal["index", "pipeline"]
 
-NOTES: dict[str, Any] = {"description": str, "licence": str, "needs": tuple[str, ...]}
+NOTES: dict[str, Any] = {
+    "description": str,
+    "licence": str,
+    "needs": tuple[str, ...],
+    "parameters": str,
+}
 """What people read; it is no part of a recipe's digest."""
 
-INDEX_KEYS = ("embedder", "splitter", "ocr", "dense", "lexical", "pictures")
-_OPTIONAL = ("ocr", "pictures")
+INDEX_KEYS = ("embedder", "splitter", "ocr", "captioner", "dense", "lexical", "pictures")
+_OPTIONAL = ("ocr", "captioner", "pictures")
 PIPELINE_KEYS = ("index", "search", "evidence", "answer")
 SEARCH_KEYS = ("depth", "fusion")
 
@@ -42,6 +47,7 @@ class IndexRecipe:
     embedder: Any
     splitter: Any
     ocr: Any | None
+    captioner: Any | None
     dense: Any
     lexical: Any
     pictures: Any | None
@@ -50,6 +56,7 @@ class IndexRecipe:
     description: str = ""
     licence: str = ""
     needs: tuple[str, ...] = ()
+    parameters: str = ""
 
     def indexes(self, corpus: Path) -> Indexes:
         """Return the search indexes over a folder, as options."""
@@ -80,6 +87,7 @@ class PipelineRecipe:
     description: str = ""
     licence: str = ""
     needs: tuple[str, ...] = ()
+    parameters: str = ""
 
 
 @dataclass(slots=True)

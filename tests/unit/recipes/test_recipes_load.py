@@ -8,7 +8,7 @@ from mmrag.core.errors import ConfigError, RecipeError, UnknownName
 from mmrag.core.registry import Registry
 from mmrag.core.types import Matches
 from mmrag.recipes import Components, check, load_index, load_pipeline, show
-from mmrag.recipes.load import shipped_folder
+from mmrag.recipes.files import shipped_folder
 from mmrag.testing import HashingOptions
 
 
@@ -49,6 +49,7 @@ def components() -> Components:
     return Components(
         embedder=registry("embedder", hashing=HashingOptions),
         splitter=registry("splitter", passages=Passages),
+        captioner=registry("captioner", fake=Plain),
         ocr=registry("ocr", fake=Plain),
         dense=registry("dense_index", exact=Plain, lists=Lists),
         lexical=registry("lexical_index", words=Plain),
@@ -170,12 +171,27 @@ def test_problems_inside_it_have_their_whole_path(folder: Path, components: Comp
     ]
 
 
-def test_one_level_of_extends_only(folder: Path, components: Components) -> None:
-    write(folder, "recipe: 1\nextends: index.yaml\n", "middle.yaml")
-    own = write(folder, "recipe: 1\nextends: middle.yaml\nsplitter: {max_tokens: 1}\n")
+def test_a_recipe_may_extend_one_that_extends(folder: Path, components: Components) -> None:
+    write(folder, "recipe: 1\nextends: index.yaml\nsplitter: {max_tokens: 7}\n", "middle.yaml")
+    own = write(folder, "recipe: 1\nextends: middle.yaml\ndescription: Mine.\n")
+    recipe = load_index(own, components=components)
+    assert recipe.splitter.max_tokens == 7
+    assert recipe.description == "Mine."
+
+
+def test_a_problem_of_the_one_in_the_middle_is_named_with_its_file(
+    folder: Path, components: Components
+) -> None:
+    write(folder, "recipe: 1\nextends: index.yaml\nsplitter: {max_tokns: 7}\n", "middle.yaml")
+    own = write(folder, "recipe: 1\nextends: middle.yaml\n")
     (problem,) = check(own, components=components)
-    assert "one level only" in problem.message
-    assert problem.where == f"{own}:2 extends"
+    assert problem.where.endswith("middle.yaml:3 splitter.max_tokns")
+
+
+def test_endless_chains_are_refused(folder: Path, components: Components) -> None:
+    for i in range(9):
+        write(folder, f"recipe: 1\nextends: level{i + 1}.yaml\n", f"level{i}.yaml")
+    assert "more than 4 levels" in problems(folder / "level0.yaml", components)[0]
 
 
 def test_what_stands_over_an_unknown_base_is_checked_too(folder: Path, components: Components) -> None:
@@ -191,7 +207,7 @@ def test_what_stands_over_an_unknown_base_is_checked_too(folder: Path, component
 
 def test_a_recipe_that_extends_itself_is_refused(folder: Path, components: Components) -> None:
     own = write(folder, f"{INDEX}extends: own.yaml\n")
-    assert "one level only" in problems(own, components)[0]
+    assert "in a circle" in problems(own, components)[0]
 
 
 def test_every_problem_is_named_at_once(folder: Path, components: Components) -> None:
@@ -235,7 +251,7 @@ def test_one_problem_is_the_error_itself(folder: Path, components: Components) -
         (("index: index.yaml", "index: 7"), "3 index: Expected a name or a mapping, found 7."),
         (
             ("index: index.yaml", "index: defualt"),
-            "3 index: There is no index recipe named 'defualt'. Did you",
+            "3 index: There is no recipe named 'defualt'. Did you",
         ),
         (("index: index.yaml", "index: gone.yaml"), "3 index: There is no file"),
         (("index: index.yaml\n", ""), " index: The key 'index' is missing."),
@@ -251,7 +267,7 @@ def test_one_problem_is_the_error_itself(folder: Path, components: Components) -
             "2 description: Expected text, found ['a'].",
         ),
         (("recipe: 1", "recipe: 1\nextends: 4"), "2 extends: Expected a name, found 4."),
-        (("recipe: 1", "recipe: 1\nextends: nope"), "2 extends: There is no pipeline recipe named 'nope'."),
+        (("recipe: 1", "recipe: 1\nextends: nope"), "2 extends: There is no recipe named 'nope'."),
         (
             ("answer: quoting", "answer: quoting\nanswer: quoting"),
             "10: The key 'answer' is already on line 9.",

@@ -138,3 +138,38 @@ def test_a_function_is_called_when_it_is_built() -> None:
         "There is no parameter 'dim'.",
         "The parameter 'scale' is missing.",
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    kind: Literal["last", "mean"] = "last"
+    takes: tuple[Literal["text", "image"], ...] = ()
+    other: Literal["a", "b"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    pooling: Chosen = Chosen()
+    maybe: Chosen | None = None
+    forms: Mapping[str, Chosen] = field(default_factory=dict)
+    rules: tuple[Chosen, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "value", "choices"),
+    [
+        ({"pooling": {"kind": "best"}}, "x.pooling.kind", "best", "last, mean"),
+        ({"pooling": {"takes": ["text", "smell"]}}, "x.pooling.takes.1", "smell", "image, text"),
+        ({"pooling": {"other": "z"}}, "x.pooling.other", "z", "a, b"),
+        ({"maybe": {"kind": "best"}}, "x.maybe.kind", "best", "last, mean"),
+        ({"forms": {"a": {"kind": "mean"}, "b": {"kind": "best"}}}, "x.forms.b.kind", "best", "last, mean"),
+        ({"rules": [{}, {"kind": "best"}]}, "x.rules.1.kind", "best", "last, mean"),
+    ],
+)
+def test_a_wrong_choice_inside_of_nested_options_is_named(
+    given: Mapping[str, object], place: str, value: str, choices: str
+) -> None:
+    _, said = build(given, Choosing)
+    ((where, what, fix),) = said
+    assert (where, what) == (place, f"{value!r} is not a choice.")
+    assert all(choice in fix for choice in choices.split(", "))
