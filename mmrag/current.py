@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrag.core.filters import parse
-from mmrag.core.protocols import Answerer, Embedder, Rows
+from mmrag.core.protocols import Answerer, Embedder, Rows, TextEmbedder
 from mmrag.index.published import Opened, open_indexes
 from mmrag.lanes import join_lanes
 from mmrag.recipes import PipelineRecipe
@@ -89,5 +89,18 @@ class Current:
         opened = open_indexes(store, recipe.index.indexes(self._folder), self._embedder.dim)
         joined = join_lanes(store, opened, self._embedder, recipe.search.fusion)
         retriever = HybridRetriever(joined.lanes, joined.fusion, store.items, depth=recipe.search.depth)
-        answerer = recipe.answer.build(self._embedder, opened.lexical)
+        answerer = recipe.answer.build(_of_sentences(self._embedder), opened.lexical)
         return State(generation, store.root, opened, retriever, answerer)
+
+
+def _of_sentences(embedder: Embedder) -> TextEmbedder:
+    """Return what compares sentences with a question: the embedder of the index, if it is made for that.
+
+    A large model would take seconds for the sentences of ten pages, and the answerer's threshold was found
+    with the embedded default: that one does it instead.
+    """
+    if isinstance(embedder, TextEmbedder):
+        return embedder
+    from mmrag.embed.minilm import MiniLMOptions
+
+    return MiniLMOptions().build()

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
 from mmrag.answer import compose_answer, write_evidence
-from mmrag.core.errors import (
-    ConfigError,
-    Locked,
-    MissingExtra,
-    OutOfSpace,
-    QueryError,
-    StoreError,
-    did_you_mean,
-)
-from mmrag.core.protocols import Embedder, Ocr
+from mmrag.core.errors import ConfigError, StoreError, did_you_mean
+from mmrag.core.protocols import Embedder
 from mmrag.core.types import Answer, Hit, Query, SourceId
-from mmrag.corpus import Progress, Stop, SyncReport, changes, lag, load_readers, sync
+from mmrag.corpus import Progress, Stop, SyncReport, lag
 from mmrag.current import Current, State
+from mmrag.opening import (
+    Chosen,
+    build_beside,
+    build_embedder,
+    choose,
+    is_indexed,
+    is_of_another,
+    open_store,
+    patterns_for,
+    remember,
+    unfinished,
+)
 from mmrag.places import Places, outside, path_of
-from mmrag.recipes import PipelineRecipe, load_pipeline
-from mmrag.search import Explanation, WhyNot, why_not, words_for_pictures
+from mmrag.recipes import PipelineRecipe
+from mmrag.search import Explanation, Images, WhyNot, as_asked, why_not, words_for_pictures
 from mmrag.store import SourceRecord, Store, find_source, import_store
-from mmrag.upkeep import Upkeep, open_store
+from mmrag.syncing import Syncer
+from mmrag.upkeep import Upkeep
 
-MAX_QUESTION_CHARACTERS = 20_000
-"""Some 10 pages; a longer one takes many seconds and is a file given by mistake."""
-PUBLISH_SECONDS = 15.0
-"""How often a running sync publishes its derived indexes: each time costs about as long as a commit."""
-RETRY_SECONDS = 3.0
-"""How long a watch waits before it asks a locked store again."""
 When = Literal["always", "new", "later", "never", "plan"]
 
 
@@ -50,21 +46,30 @@ class Pipeline:
             answer = pipeline.ask("How long is the warranty?")
     """
 
-    def __init__(self, folder: Path, store: Store, recipe: PipelineRecipe, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        recipe: PipelineRecipe,
+        embedder: Embedder,
+        chosen: Chosen | None = None,
+    ) -> None:
         self.folder = folder
         self.store = store
         self.recipe = recipe
         self._embedder = embedder
-        self._ocr: Ocr | None = None
+        self._chosen = chosen
         self._current = Current(folder, store, recipe, embedder)
         self.upkeep = Upkeep(folder, store, recipe, embedder, self._current.let_go)
+        self._syncer = Syncer(folder, store, recipe.index, embedder, self.upkeep.publish)
 
     @classmethod
     def from_folder(
         cls,
         folder: str | Path,
         *,
-        recipe: str | Path = "default",
+        recipe: str | Path | None = None,
+        model: str | Path | None = None,
         store: str | Path | None = None,
         sync: When = "always",
         rebuild: bool = False,
@@ -74,7 +79,9 @@ class Pipeline:
 
         Args:
             folder: The corpus: a folder of files.
-            recipe: A shipped recipe's name, or the path of a YAML file.
+            recipe: A shipped recipe's name, or the path of a YAML file; unless given, the one that the
+                index was last synced with, or "default".
+            model: What stands in place of the model that the recipe's embedder names: a folder.
             store: Where the index lives; `<folder>/.mmrag` unless given.
             sync: When to bring the index up to date: "always", only if there is no index yet
                 ("new"), by a call of `sync` ("later"), or "never": then there must be one.
@@ -84,18 +91,18 @@ class Pipeline:
 
         Raises:
             ConfigError: The folder or recipe does not exist, or an extra is missing.
-            IdentityMismatch: The store was built with another embedder.
+            IdentityMismatch: The store was built with another embedder; `reindex` builds it anew.
         """
         places = Places.of(folder, store)
         if sync not in get_args(When):
             raise ConfigError(f"There is no sync={sync!r}.", fix=did_you_mean(str(sync), get_args(When)))
-        plan = load_pipeline(recipe)
-        embedder: Embedder = plan.index.embedder.build()
-        is_new = not Store.exists(places.store)
+        plan, chosen = choose(places, recipe, model, heedless=rebuild)
+        embedder = build_embedder(plan, places, given=bool(recipe or model), may_lack=sync == "never")
+        is_new = not is_indexed(places)
         if is_new and sync == "never":
             raise ConfigError(f"{str(folder)!r} has no index yet.", fix=f"Run: {places.sync_command}")
-        opened = open_store(places, embedder, rebuild=rebuild, only_look=sync == "plan")
-        pipeline = cls(places.folder, opened, plan, embedder)
+        opened = open_store(places, embedder, chosen, rebuild=rebuild, only_look=sync == "plan")
+        pipeline = cls(places.folder, opened, plan, embedder, chosen)
         try:
             if sync == "always" or (sync == "new" and is_new):
                 pipeline.sync(on_progress=on_progress)
@@ -110,7 +117,8 @@ class Pipeline:
         folder: str | Path,
         exported: str | Path,
         *,
-        recipe: str | Path = "default",
+        recipe: str | Path | None = None,
+        model: str | Path | None = None,
         store: str | Path | None = None,
     ) -> Pipeline:
         """Make the index of a folder out of what `Upkeep.export` wrote, and open it; nothing is embedded.
@@ -121,16 +129,60 @@ class Pipeline:
             StoreError: `exported` is no export.
         """
         places = Places.of(folder, store)
-        embedder: Embedder = load_pipeline(recipe).index.embedder.build()
-        if Store.exists(places.store):
+        if is_indexed(places):
             raise ConfigError(
                 f"{str(folder)!r} has an index already, in {places.store}.",
                 fix="Choose another place with --store, or delete that folder first.",
             )
-        import_store(path_of(exported, "folder"), places.store, identity=embedder.identity).close()
-        pipeline = cls.from_folder(folder, recipe=recipe, store=store, sync="later")
+        plan, chosen = choose(places, recipe, model)
+        embedder: Embedder = plan.index.embedder.build()
+        opened = import_store(path_of(exported, "folder"), places.store, identity=embedder.identity)
+        pipeline = cls(places.folder, opened, plan, embedder, chosen)
         try:
+            remember(opened, chosen)
             pipeline.upkeep.publish()
+        except BaseException:
+            pipeline.close()
+            raise
+        return pipeline
+
+    @classmethod
+    def reindex(
+        cls,
+        folder: str | Path,
+        *,
+        recipe: str | Path | None = None,
+        model: str | Path | None = None,
+        store: str | Path | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Pipeline:
+        """Build a folder's index anew with another recipe or model, and open it.
+
+        It is built beside the one that is there, in which searches go on until then. Text read in pictures
+        is carried over. A call that was stopped is gone on with by another one, or given up by one for the
+        recipe in use. Where the vectors stay the same, only what the recipes differ in is made anew.
+        Arguments as in `from_folder`.
+
+        Raises:
+            Locked: Another process writes or searches the index; what was built is kept.
+        """
+        places = Places.of(folder, store)
+        plan, chosen = choose(places, recipe, model)
+        embedder: Embedder = plan.index.embedder.build()
+
+        def fill(beside: Store) -> None:
+            pipeline = cls(places.folder, beside, plan, embedder)
+            ignore = patterns_for(places.folder, places.store)
+            pipeline._syncer.sync(ignore=ignore, on_progress=on_progress)
+
+        is_anew = is_of_another(places, embedder)
+        if is_anew:
+            build_beside(places, chosen, embedder, fill)
+        pipeline = cls(places.folder, open_store(places, embedder, chosen), plan, embedder, chosen)
+        try:
+            pipeline.sync(on_progress=on_progress)
+            if not is_anew:
+                pipeline.upkeep.reindex()
         except BaseException:
             pipeline.close()
             raise
@@ -154,29 +206,9 @@ class Pipeline:
         Raises:
             Locked: Another process is syncing; the message names it.
         """
-        index = self.recipe.index
-        published = time.monotonic()
-
-        def on_commit(_: int) -> None:
-            # What is not published is indexed in memory by whoever searches meanwhile.
-            nonlocal published
-            if time.monotonic() - published >= PUBLISH_SECONDS:
-                self.upkeep.publish()
-                published = time.monotonic()
-
-        report = sync(
-            self.folder,
-            self.store,
-            self._embedder,
-            readers=load_readers(),
-            splitter=index.splitter.build(self._embedder.count_tokens),
-            ocr=self._ocr_if_installed(),
-            workers=workers,
-            dry_run=dry_run,
-            on_progress=on_progress,
-            on_commit=on_commit,
-        )
-        return report if dry_run else replace(report, indexes=self.upkeep.publish())
+        if not dry_run:
+            self._remember()
+        return self._syncer.sync(dry_run=dry_run, workers=workers, on_progress=on_progress)
 
     def watch(
         self,
@@ -201,35 +233,21 @@ class Pipeline:
         Raises:
             ConfigError: The folder is gone, or cannot be watched.
         """
-        retry = math.inf
-        told = changes(
-            self.folder,
-            exclude=(self.store.path,),
-            every_s=every_s,
-            stop=stop,
-            again=lambda: time.monotonic() >= retry,
+        self._remember()
+        yield from self._syncer.watch(
+            every_s=every_s, stop=stop, workers=workers, on_progress=on_progress, on_wait=on_wait
         )
-        for _ in told:
-            try:
-                report = self.sync(workers=workers, on_progress=on_progress)
-            except (Locked, OutOfSpace) as error:
-                retry = time.monotonic() + RETRY_SECONDS
-                if on_wait is not None:
-                    on_wait(error)
-                continue
-            retry = math.inf
-            yield report
 
     def search(
-        self, query: str | Query, *, k: int = 10, filter: str | None = None, image: str | Path | None = None
+        self, query: str | Query, *, k: int = 10, filter: str | None = None, image: Images | None = None
     ) -> list[Hit]:
         """Find the k best items.
 
         Args:
-            query: Words, or a `Query`.
+            query: Words, or a `Query`, which may name a task of the recipe or give an instruction.
             k: How many hits at most.
             filter: Which items may be found, such as `kind == "pdf" and page <= 3`.
-            image: A picture to search with, alone or beside the words.
+            image: A picture to search with, or several, alone or beside the words.
 
         Raises:
             QueryError: The query is empty, or its filter cannot be parsed.
@@ -237,7 +255,7 @@ class Pipeline:
         return list(self.explain(query, k=k, filter=filter, image=image).hits)
 
     def explain(
-        self, query: str | Query, *, k: int = 10, filter: str | None = None, image: str | Path | None = None
+        self, query: str | Query, *, k: int = 10, filter: str | None = None, image: Images | None = None
     ) -> Explanation:
         """Search, and keep what each lane found, what it cost and which lane was left out."""
         with self.store.snapshot():
@@ -247,9 +265,7 @@ class Pipeline:
             own = self.warnings({hit.item.source for hit in found.hits})
         return replace(found, notes=(*notes, *found.notes, *own))
 
-    def ask(
-        self, question: str | Query, *, filter: str | None = None, image: str | Path | None = None
-    ) -> Answer:
+    def ask(self, question: str | Query, *, filter: str | None = None, image: Images | None = None) -> Answer:
         """Answer a question from the folder, with citations that were checked, or say why not.
 
         Raises:
@@ -277,7 +293,7 @@ class Pipeline:
         *,
         k: int = 10,
         filter: str | None = None,
-        image: str | Path | None = None,
+        image: Images | None = None,
     ) -> WhyNot:
         """Say where an expected source was lost on its way into the top k.
 
@@ -328,7 +344,7 @@ class Pipeline:
                 fix="Choose a recipe with `answer: extractive`.",
             )
         recipe = replace(self.recipe, answer=loosened())
-        return Pipeline(self.folder, self.store, recipe, self._embedder)
+        return Pipeline(self.folder, self.store, recipe, self._embedder, self._chosen)
 
     def sources(self) -> list[SourceRecord]:
         """Return every file of the folder with its state and reason, sorted by path."""
@@ -341,7 +357,8 @@ class Pipeline:
             sources: Only these files are looked at; unless given, all, and new ones too, which takes a
                 walk through the folder.
         """
-        return [f"{told} Run: {self.sync_command}" for told in lag(self.folder, self.store, sources)]
+        told = [f"{told} Run: {self.sync_command}" for told in lag(self.folder, self.store, sources)]
+        return told if sources is not None else [*told, *unfinished(Places(self.folder, self.store.path))]
 
     @property
     def sync_command(self) -> str:
@@ -361,36 +378,18 @@ class Pipeline:
         self.close()
 
     def _query(
-        self, query: str | Query, image: str | Path | None, current: State
+        self, query: str | Query, image: Images | None, current: State
     ) -> tuple[Query, tuple[str, ...]]:
-        if not isinstance(query, str | Query):
-            raise QueryError(f"A question is no {type(query).__name__}.", fix="Ask in words, or a Query.")
-        if isinstance(query, str):
-            wanted = Query.of(query.strip(), image=image)
-        else:
-            wanted = replace(query, parts=(*query.parts, *Query.of(image=image).parts))
-        if not wanted.parts:
-            raise QueryError("The question is empty.", fix="Ask in words, or give an image.")
-        if len(wanted.text) > MAX_QUESTION_CHARACTERS:
-            raise QueryError(
-                f"The question has {len(wanted.text)} characters, more than {MAX_QUESTION_CHARACTERS}.",
-                fix="Ask in fewer words.",
-            )
-        return words_for_pictures(
-            wanted, self._embedder.modalities, self._ocr_engine, compared=current.compares_pictures
+        wanted, told = as_asked(query, image, self._embedder)
+        wanted, notes = words_for_pictures(
+            wanted, self._embedder.modalities, self._syncer.ocr, compared=current.compares_pictures
         )
+        return wanted, (*told, *notes)
 
     def _digest_of(self, source: SourceId) -> str | None:
         record = self.store.source(source)
         return record.source.digest if record is not None else None
 
-    def _ocr_engine(self) -> Ocr | None:
-        if self._ocr is None and self.recipe.index.ocr is not None:
-            self._ocr = self.recipe.index.ocr.build()
-        return self._ocr
-
-    def _ocr_if_installed(self) -> Ocr | None:
-        # Without the engine everything else is still read; each scan and picture then says what it lacks.
-        with suppress(MissingExtra):
-            return self._ocr_engine()
-        return None
+    def _remember(self) -> None:
+        if self._chosen is not None:
+            remember(self.store, self._chosen)

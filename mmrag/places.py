@@ -42,8 +42,12 @@ class Places:
     @property
     def sync_command(self) -> str:
         """The command that brings the store up to date."""
-        elsewhere = [] if self.store == self.folder / STORE_FOLDER else ["--store", str(self.store)]
-        return shlex.join(["mmrag", "sync", str(self.folder), *elsewhere])
+        return shlex.join(["mmrag", "sync", str(self.folder), *self.store_option])
+
+    @property
+    def store_option(self) -> tuple[str, ...]:
+        """What a command must be told of the store."""
+        return () if self.store == self.folder / STORE_FOLDER else ("--store", str(self.store))
 
 
 def path_of(value: object, what: str) -> Path:

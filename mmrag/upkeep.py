@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from mmrag.core.errors import QueryError, StoreError
+from mmrag.core.errors import NotFound, QueryError, StoreError
 from mmrag.core.filters import parse
 from mmrag.core.protocols import Embedder
 from mmrag.core.types import SourceId
@@ -14,9 +15,10 @@ from mmrag.index.published import open_indexes, publish
 from mmrag.index.status import IndexStatus, index_status
 from mmrag.index.upkeep import leftovers, reindex, row_lists
 from mmrag.lanes import publish_calibration
-from mmrag.places import Places, outside
+from mmrag.places import outside
 from mmrag.recipes import PipelineRecipe
 from mmrag.search import CalibratedFusion
+from mmrag.space import Look, look_at_space
 from mmrag.store import (
     CompactReport,
     ExportReport,
@@ -27,6 +29,7 @@ from mmrag.store import (
     forget,
     verify,
 )
+from mmrag.store.swap import building_path
 
 
 class Upkeep:
@@ -65,7 +68,8 @@ class Upkeep:
         """Bring the search indexes on disk up to date; return the names of those that were written."""
         written = publish(self._store, self._indexes)
         if self._is_calibrated:
-            with self._store.snapshot():
+            # Without the model what is learned stays as it is; the next sync brings it up to date.
+            with suppress(NotFound), self._store.snapshot():
                 opened = open_indexes(self._store, self._indexes, self._embedder.dim)
                 publish_calibration(self._store, opened, self._embedder)
         return tuple(written)
@@ -77,6 +81,14 @@ class Upkeep:
             Locked: Another process is writing.
         """
         reindex(self._store, self._indexes)
+
+    def look_at_space(self, folder: str | Path) -> Look:
+        """Measure the space of the embeddings, and draw it into a folder.
+
+        Raises:
+            ConfigError: The folder lies in the corpus, or there is too little to look at.
+        """
+        return look_at_space(self._store, self._embedder, outside(self._folder, folder, "embed report"))
 
     def compact(self) -> CompactReport:
         """Give back the disk space of what was removed; searches go on meanwhile.
@@ -111,6 +123,7 @@ class Upkeep:
         Raises:
             QueryError: The filter is wrong, or nothing is named.
             ConfigError: A file is still in the folder: the next sync would bring it back.
+            StoreError: Another index is being built beside, and may hold them too.
             Locked: Another process is writing.
         """
         named = {SourceId(name) for name in sources}
@@ -121,6 +134,12 @@ class Upkeep:
             raise QueryError(
                 "No source is named, or meets the filter.", fix="Give names as `mmrag status` shows them."
             )
+        beside = building_path(self._store.path)
+        if Store.exists(beside):
+            raise StoreError(
+                f"An index that is being built in {beside} may hold them as well.",
+                fix="Let that `mmrag reindex` end first, or delete the folder.",
+            )
         wanted = sorted(named)
         with kept_out(self._folder, wanted, exclude=(self._store.path,), ignore=ignore):
             self._let_go()
@@ -130,27 +149,3 @@ class Upkeep:
                 publish=self.publish,
                 leftovers=leftovers(self._store, self._indexes.lexical),
             )
-
-
-def open_store(places: Places, embedder: Embedder, *, rebuild: bool, only_look: bool = False) -> Store:
-    """Open the store of a folder, or make it where there is none.
-
-    Args:
-        places: Folder and store.
-        embedder: What makes the vectors.
-        rebuild: Empty a store that is there.
-        only_look: Write nothing: what would be made or emptied is an empty view in memory.
-
-    Raises:
-        IdentityMismatch: It was built with another embedder.
-    """
-    if only_look and (rebuild or not Store.exists(places.store)):
-        return Store.empty(places.store, identity=embedder.identity)
-    if rebuild or not Store.exists(places.store):
-        try:
-            return Store.create(places.store, identity=embedder.identity, replace=rebuild)
-        except StoreError:
-            # Another process may have made it since the look.
-            if rebuild or not Store.exists(places.store):
-                raise
-    return Store.open(places.store, identity=embedder.identity, fix=f"{places.sync_command} --rebuild")

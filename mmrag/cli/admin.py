@@ -25,11 +25,11 @@ def add_to(app: typer.Typer) -> None:
     app.command("eval")(evaluate)
 
 
-def doctor(recipe: RecipeOption = "default", as_json: JsonOption = False) -> None:
+def doctor(recipe: RecipeOption = None, as_json: JsonOption = False) -> None:
     """Look at the installation: what works, what is missing and what brings it."""
     from mmrag.doctor import diagnose
 
-    findings = list(diagnose(recipe))
+    findings = list(diagnose(recipe or "default"))
     if as_json:
         print_json("doctor", {"findings": [asdict(finding) for finding in findings]})
     else:
@@ -48,7 +48,7 @@ def evaluate(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Find the threshold that keeps 95 % of the answerable ones.")
     ] = False,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmrag import __version__
-from mmrag.cli import admin, questions, recipes, sources, upkeep
+from mmrag.cli import adapters, admin, embed, estimate, questions, recipes, sources, upkeep
 from mmrag.cli.output import print_error
 from mmrag.core.errors import MmragError, StoreError
 
@@ -26,7 +26,10 @@ sources.add_to(app)
 questions.add_to(app)
 upkeep.add_to(app)
 app.add_typer(recipes.app, name="recipe")
+app.add_typer(embed.app, name="embed")
+app.add_typer(adapters.app, name="adapter")
 admin.add_to(app)
+estimate.add_to(app)
 
 
 def _version(wanted: bool) -> None:

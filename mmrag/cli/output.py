@@ -37,13 +37,18 @@ class ExitCode(IntEnum):
 def print_json(command: str, fields: Mapping[str, object]) -> None:
     """Print one JSON object with the command's name and the schema's version."""
     document = {"command": command, "schema": SCHEMA, **fields}
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(_encodable(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")
 
 
 def print_json_line(command: str, fields: Mapping[str, object]) -> None:
     """Print the object of `print_json` on one line, as a stream of them needs."""
     document = {"command": command, "schema": SCHEMA, **fields}
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.write(_encodable(json.dumps(document, ensure_ascii=False)) + "\n")
+
+
+def _encodable(text: str) -> str:
+    # What the shell handed over, such as a question in another encoding, is printed again.
+    return text.encode("utf-8", "replace").decode()
 
 
 def print_error(error: MmragError, *, as_json: bool) -> ExitCode:

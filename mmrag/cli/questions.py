@@ -12,17 +12,19 @@ from mmrag.cli.options import (
     FilterOption,
     Folder,
     ImageOption,
+    InstructionOption,
     JsonOption,
     KOption,
     RecipeOption,
     StoreOption,
+    TaskOption,
 )
 from mmrag.cli.output import ExitCode, console, print_json, sync_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmrag.core.types import Answer, Hit
+    from mmrag.core.types import Answer, Hit, Query
     from mmrag.pipeline import Pipeline
     from mmrag.search import Explanation
 
@@ -43,16 +45,19 @@ def search(
     query: Words = "",
     k: KOption = 10,
     image: ImageOption = None,
+    task: TaskOption = None,
+    instruction: InstructionOption = None,
     filter: FilterOption = None,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the items that fit a query best."""
     from mmrag.answer import describe_hit, hit_to_dict
 
+    wanted = _query(query, image, task, instruction)
     with _open(folder, recipe, store) as pipeline:
-        found = pipeline.explain(query, k=k, filter=filter, image=image)
+        found = pipeline.explain(wanted, k=k, filter=filter)
     if as_json:
         hits = [hit_to_dict(hit) for hit in found.hits]
         print_json("search", {"query": query, "hits": hits, "notes": list(found.notes)})
@@ -73,19 +78,22 @@ def ask(
     folder: Folder,
     question: Words = "",
     image: ImageOption = None,
+    task: TaskOption = None,
+    instruction: InstructionOption = None,
     filter: FilterOption = None,
     evidence: Annotated[
         Path | None, typer.Option("--evidence", help="Write the evidence as pictures and a page here.")
     ] = None,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question with citations that were checked, or say that there is no evidence."""
     from mmrag.answer import answer_to_dict
 
+    wanted = _query(question, image, task, instruction)
     with _open(folder, recipe, store) as pipeline:
-        answer = pipeline.ask(question, filter=filter, image=image)
+        answer = pipeline.ask(wanted, filter=filter)
         files = pipeline.write_evidence(answer, evidence, question=question) if evidence is not None else []
         if answer.status == "no_evidence":
             # The answer may stand in a file that no sync has seen yet.
@@ -105,14 +113,17 @@ def explain(
     query: Words = "",
     k: KOption = 10,
     image: ImageOption = None,
+    task: TaskOption = None,
+    instruction: InstructionOption = None,
     filter: FilterOption = None,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search, and show each lane's score and rank for each hit."""
+    wanted = _query(query, image, task, instruction)
     with _open(folder, recipe, store) as pipeline:
-        found = pipeline.explain(query, k=k, filter=filter, image=image)
+        found = pipeline.explain(wanted, k=k, filter=filter)
     if as_json:
         print_json("explain", _explanation_as_dict(query, found))
     else:
@@ -125,16 +136,19 @@ def why_not(
     source: Annotated[str, typer.Argument(help="The file that you expected, as `status` names it.")],
     k: KOption = 10,
     image: ImageOption = None,
+    task: TaskOption = None,
+    instruction: InstructionOption = None,
     filter: FilterOption = None,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say where an expected file was lost: not indexed, filtered out, or ranked too low."""
     from dataclasses import asdict
 
+    wanted = _query(query, image, task, instruction)
     with _open(folder, recipe, store) as pipeline:
-        reasons = pipeline.why_not(query, source, k=k, filter=filter, image=image)
+        reasons = pipeline.why_not(wanted, source, k=k, filter=filter)
     if as_json:
         print_json("why-not", {"query": query, **asdict(reasons), "sentences": list(reasons.sentences())})
         return
@@ -142,7 +156,30 @@ def why_not(
         console().print(sentence, markup=False)
 
 
-def _open(folder: Path, recipe: str, store: Path | None) -> Pipeline:
+def _query(words: str, images: list[Path] | None, task: str | None, instruction: str | None) -> Query:
+    from mmrag.core.types import Query
+
+    for image in images or ():
+        _refuse_no_picture(image)
+    return Query.of(words.strip(), image=images, task=task, instruction=instruction)
+
+
+def _refuse_no_picture(path: Path) -> None:
+    """Refuse what cannot be a picture before a model is loaded, which may take minutes."""
+    from mmrag.core.errors import SourceError
+    from mmrag.core.protocols import ReadLimits
+    from mmrag.media.pictures import open_picture
+    from mmrag.search.picture_lane import refuse_pipe, unopened
+
+    refuse_pipe(path)
+    try:
+        path.stat()
+        open_picture(path, max_pixels=ReadLimits().max_pixels).close()
+    except (OSError, SourceError) as error:
+        raise unopened(path, error) from error
+
+
+def _open(folder: Path, recipe: str | None, store: Path | None) -> Pipeline:
     from mmrag.pipeline import Pipeline
 
     with sync_progress() as on_progress:

@@ -37,6 +37,7 @@ def report_as_dict(report: SyncReport) -> dict[str, Any]:
         "new_troubles": [asdict(trouble) for trouble in report.new_troubles],
         "speeds": {kind: asdict(speed) for kind, speed in report.speeds.items()},
         "indexes": list(report.indexes),
+        "notes": list(report.notes),
         "spent": {stage: round(seconds, 3) for stage, seconds in report.spent.items()},
     }
 
@@ -72,6 +73,8 @@ def print_report(report: SyncReport, *, known_troubles: bool = True, names_chang
         )
     if report.indexes and not changes:
         out.print(f"Search indexes written: {', '.join(report.indexes)}.", markup=False)
+    for note in report.notes:
+        out.print(note, style="yellow", markup=False)
     print_summary(report.states, report.items)
     if not report.dry_run:
         print_troubles(report.troubles if known_troubles else report.new_troubles)

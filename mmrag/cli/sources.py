@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmrag.cli.options import Folder, JsonOption, RecipeOption, StoreOption
+from mmrag.cli.options import Folder, JsonOption, ModelOption, RecipeOption, StoreOption
 from mmrag.cli.output import ExitCode, console, print_json, print_json_line, sync_progress
 from mmrag.cli.reports import print_report, print_summary, print_troubles, report_as_dict
 
 if TYPE_CHECKING:
     from mmrag.core.errors import StoreError
+    from mmrag.opening import Chosen
+    from mmrag.pipeline import When
     from mmrag.store import SourceRecord
 
 WorkersOption = Annotated[
@@ -38,7 +40,8 @@ def add_to(app: typer.Typer) -> None:
 
 def sync(
     folder: Folder,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
+    model: ModelOption = None,
     store: StoreOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Discard the index and start anew.")] = False,
@@ -48,9 +51,8 @@ def sync(
     """Make the index equal to the folder; a second run does nothing."""
     from mmrag.pipeline import Pipeline
 
-    opened = Pipeline.from_folder(
-        folder, recipe=recipe, store=store, sync="plan" if dry_run else "later", rebuild=rebuild
-    )
+    when: When = "plan" if dry_run else "later"
+    opened = Pipeline.from_folder(folder, recipe=recipe, model=model, store=store, sync=when, rebuild=rebuild)
     with opened as pipeline, sync_progress() as on_progress:
         report = pipeline.sync(dry_run=dry_run, workers=workers, on_progress=on_progress)
     if as_json:
@@ -66,7 +68,7 @@ def watch(
     every: Annotated[
         float, typer.Option("--every", min=1, help="Look after so many seconds without news too.")
     ] = 600.0,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     workers: WorkersOption = None,
     as_json: Annotated[
@@ -103,22 +105,27 @@ def watch(
 def status(
     folder: Folder,
     every_file: Annotated[bool, typer.Option("--all", help="List every file, the indexed ones too.")] = False,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the folder gave: counts, then problems with their remedies."""
     from mmrag.corpus import troubles_of
+    from mmrag.opening import Chosen, chosen_by
     from mmrag.pipeline import Pipeline
 
     with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
         records, warnings = pipeline.sources(), pipeline.warnings()
         items, indexes = pipeline.store.count(), pipeline.upkeep.indexes()
+        chosen = chosen_by(pipeline.store) or Chosen(pipeline.recipe.name, None, pipeline.recipe.index.name)
+        identity = pipeline.store.identity
         state = {
+            "recipe": chosen.recipe,
+            "model": chosen.model or identity.get("model"),
             "items": items,
             "generation": pipeline.store.generation,
             "root": pipeline.store.root,
-            "embedder": dict(pipeline.store.identity),
+            "embedder": identity,
             "indexes": [asdict(index) for index in indexes],
         }
     counts = Counter(record.state for record in records)
@@ -130,6 +137,7 @@ def status(
     else:
         out = console()
         print_summary(counts, items)
+        out.print(_made_with(chosen, identity), markup=False)
         if pages := ", ".join(f"{count} {name}" for name, count in coverage.items() if count):
             out.print(f"Pages: {pages}.", markup=False)
         for index in indexes:
@@ -162,6 +170,12 @@ def formats(as_json: JsonOption = False) -> None:
             out.print(f"  read: {row.reads}", markup=False)
         if row.leaves:
             out.print(f"  {'not: ' if row.reads else 'not read:'} {row.leaves}", markup=False)
+
+
+def _made_with(chosen: Chosen, identity: Mapping[str, str]) -> str:
+    over = f" over {chosen.index}" if chosen.index not in ("", chosen.recipe) else ""
+    model = chosen.model or identity.get("model") or identity.get("embedder", "unknown")
+    return f"Recipe {chosen.recipe}{over}, model {model}, {identity.get('dim', '?')} numbers a vector."
 
 
 def _coverage(records: Iterable[SourceRecord]) -> dict[str, int]:

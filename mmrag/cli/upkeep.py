@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmrag.cli.options import FilterOption, Folder, JsonOption, RecipeOption, StoreOption
-from mmrag.cli.output import ExitCode, console, counted, print_json
+from mmrag.cli.options import FilterOption, Folder, JsonOption, ModelOption, RecipeOption, StoreOption
+from mmrag.cli.output import ExitCode, console, counted, print_json, sync_progress
 
 if TYPE_CHECKING:
     from mmrag.store import ForgetReport
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(
-    folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
+    folder: Folder, recipe: RecipeOption = None, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
     """Prove that the index is whole: every digest computed again, every search index checked."""
     from mmrag.pipeline import Pipeline
@@ -64,7 +64,7 @@ def forget(
             "--ignore", help="List them in .mmragignore, so that files which stay are not read again."
         ),
     ] = False,
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +82,7 @@ def forget(
 
 
 def compact(
-    folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
+    folder: Folder, recipe: RecipeOption = None, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
     """Give back the disk space of what was removed."""
     from mmrag.pipeline import Pipeline
@@ -98,24 +98,44 @@ def compact(
 
 
 def reindex(
-    folder: Folder, recipe: RecipeOption = "default", store: StoreOption = None, as_json: JsonOption = False
+    folder: Folder,
+    recipe: RecipeOption = None,
+    model: ModelOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Build the search indexes anew from the stored vectors and words; nothing is read or embedded."""
+    """Build the search indexes anew; with --recipe or --model the whole index, beside the one in use."""
     from mmrag.pipeline import Pipeline
 
-    with Pipeline.from_folder(folder, recipe=recipe, store=store, sync="never") as pipeline:
-        pipeline.upkeep.reindex()
-        items, generation = pipeline.store.count(), pipeline.store.generation
-    if as_json:
-        print_json("reindex", {"items": items, "generation": generation})
+    if recipe is None and model is None:
+        # Nothing is read or embedded.
+        opened = Pipeline.from_folder(folder, store=store, sync="never")
     else:
-        console().print(f"{counted(items, 'item')} indexed anew.", markup=False)
+        with sync_progress() as on_progress:
+            opened = Pipeline.reindex(
+                folder, recipe=recipe, model=model, store=store, on_progress=on_progress
+            )
+    with opened as pipeline:
+        if recipe is None and model is None:
+            pipeline.upkeep.reindex()
+        items, generation = pipeline.store.count(), pipeline.store.generation
+        failed = sum(record.state == "failed" for record in pipeline.sources())
+        name = pipeline.recipe.name
+    if as_json:
+        fields = {"items": items, "generation": generation, "recipe": name, "failed": failed}
+        print_json("reindex", fields)
+    else:
+        console().print(f"{counted(items, 'item')} indexed anew with recipe {name}.", markup=False)
+        if failed:
+            console().print(f"{counted(failed, 'file')} could not be indexed: mmrag status", markup=False)
+    if failed and (recipe is not None or model is not None):
+        raise typer.Exit(ExitCode.SOURCES_FAILED)
 
 
 def export(
     folder: Folder,
     target: Annotated[Path, typer.Argument(help="A folder that is not there yet.", show_default=False)],
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -138,14 +158,15 @@ def export(
 def import_(
     folder: Folder,
     exported: Annotated[Path, typer.Argument(help="What `mmrag export` wrote.", show_default=False)],
-    recipe: RecipeOption = "default",
+    recipe: RecipeOption = None,
+    model: ModelOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the index of a folder out of an export; nothing is read or embedded."""
     from mmrag.pipeline import Pipeline
 
-    with Pipeline.from_export(folder, exported, recipe=recipe, store=store) as pipeline:
+    with Pipeline.from_export(folder, exported, recipe=recipe, model=model, store=store) as pipeline:
         items, root, command = pipeline.store.count(), pipeline.store.root, pipeline.sync_command
     if as_json:
         print_json("import", {"items": items, "root": root})

@@ -68,7 +68,9 @@ def index_status(store: Store, indexes: Indexes, dim: int) -> list[IndexStatus]:
 def _dense(store: Store, indexes: Indexes, dim: int, kept: Kept | None) -> IndexStatus:
     index = open_dense(store, indexes.dense, dim)
     choose = getattr(indexes.dense, "choose", None)
-    notes: tuple[str, ...] = choose(store.count(), dim).reasons if choose is not None else ()
+    count = store.count()
+    # How an index of nothing would be searched, nobody asks.
+    notes: tuple[str, ...] = choose(count, dim).reasons if choose is not None and count else ()
     report = getattr(index, "report", None)
     if report is None:
         waits = (_NOT_ON_DISK,) if kept is not None else _of_another_recipe(store)

@@ -1,5 +1,6 @@
 """Retrieval over several lanes, fused and explained."""
 
+from mmrag.search.asked import Images, as_asked
 from mmrag.search.calibrated import Calibrated, CalibratedFusion, QueryFusion
 from mmrag.search.calibration import Background, Calibration, Probe, learn_calibration, make_probes
 from mmrag.search.fusion import MinMaxFusion, RrfFusion, WeightedFusion
@@ -19,6 +20,7 @@ __all__ = [
     "DenseLane",
     "Explanation",
     "HybridRetriever",
+    "Images",
     "Lane",
     "LaneReport",
     "LaneStanding",
@@ -32,6 +34,7 @@ __all__ = [
     "RrfFusion",
     "WeightedFusion",
     "WhyNot",
+    "as_asked",
     "learn_calibration",
     "main_languages",
     "make_probes",

@@ -14,7 +14,7 @@ from mmrag.core.protocols import Fusion, Rows
 from mmrag.core.types import Hit, Item, Matches, Modality, Query, SourceId, Step
 from mmrag.search.calibrated import QueryFusion
 from mmrag.search.fusion import family
-from mmrag.search.lanes import Demanding, Lane
+from mmrag.search.lanes import Demanding, Lane, Noting
 from mmrag.search.shared_rows import SharedRows, frozen
 
 _DEEPER = 4
@@ -116,6 +116,8 @@ class HybridRetriever:
         clock = _Clock()
         found = list(islice(self.found(query, allow=allow, clock=clock), min(k, sys.maxsize)))
         notes = self._notes(query, reports)
+        said = (lane.notes(query) for lane in self.lanes if isinstance(lane, Noting))
+        notes += dict.fromkeys(note for some in said for note in some)
         if allow is not None and len(allow) == 0:
             notes.append("The filter leaves no item to search.")
         return Explanation(

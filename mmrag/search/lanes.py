@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from mmrag.core.errors import SourceError
 from mmrag.core.language import detect_language
-from mmrag.core.protocols import Embedder, Index, Rows, TextIndex
+from mmrag.core.protocols import Embedder, Index, NotingEmbedder, Rows, TextIndex
 from mmrag.core.query_syntax import plain
 from mmrag.core.types import Embeddings, Matches, Modality, Part, Query, Scalar
+from mmrag.search.picture_lane import refuse_pipe, unopened
 
 
 class Lane(Protocol):
@@ -39,6 +41,15 @@ class Lane(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A lane that says more of a query once it has searched for it."""
+
+    def notes(self, query: Query) -> tuple[str, ...]:
+        """Return sentences on what became of the query."""
+        ...
 
 
 @runtime_checkable
@@ -118,6 +129,12 @@ class DenseLane:
             return None
         return f"The embedder {self._who} does not take {_join(missed)}: that part of the query was left out."
 
+    def notes(self, query: Query) -> tuple[str, ...]:
+        """Return what the embedder said of a query that was searched for."""
+        return (
+            self._embedder.notes_on(self._seen(query)) if isinstance(self._embedder, NotingEmbedder) else ()
+        )
+
     def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k rows whose embeddings are nearest to those of the query."""
         return self._index.search(self._embedded(query), k, allow=allow)
@@ -130,8 +147,17 @@ class DenseLane:
         last = self._last
         asked = query, tuple(_stamp(part) for part in query.parts)
         if last is None or last[0] != asked:
-            last = self._last = asked, self._embedder.embed_queries([self._seen(query)])
+            last = self._last = asked, self._embed(self._seen(query))
         return last[1]
+
+    def _embed(self, query: Query) -> Embeddings:
+        paths = [Path(part.media or "") for part in query.parts if part.modality == "image"]
+        for path in paths:
+            refuse_pipe(path)
+        try:
+            return self._embedder.embed_queries([query])
+        except SourceError as error:
+            raise unopened(", ".join(map(str, paths)), error) from error
 
     @property
     def _who(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mmrag.core.protocols import Rows
 from mmrag.core.types import Matches, Modality, Query
-from mmrag.search.lanes import Lane
+from mmrag.search.lanes import Lane, Noting
 from mmrag.search.shared_rows import SharedRows, frozen
 
 
@@ -52,6 +52,10 @@ class PartLane:
     def limits(self, query: Query) -> str | None:
         """Return what the whole lane says."""
         return self._lane.limits(query)
+
+    def notes(self, query: Query) -> tuple[str, ...]:
+        """Return what the whole lane says."""
+        return self._lane.notes(query) if isinstance(self._lane, Noting) else ()
 
     def search(self, query: Query, k: int, *, allow: Rows | None = None) -> Matches:
         """Find the k best of the rows."""

@@ -78,16 +78,24 @@ def read_picture(path: Path) -> bytes:
     Raises:
         QueryError: It is not a file, or cannot be read.
     """
-    # A pipe or device would be waited for, or read, without end.
-    if "\0" in str(path) or (os.path.exists(path) and not path.is_file()):
-        raise QueryError("The picture is not a file.", fix="Check the path.", where=str(path))
+    refuse_pipe(path)
     try:
         return path.read_bytes()
     except OSError as error:
         raise unopened(path, error) from error
 
 
-def unopened(path: Path, error: OSError | SourceError) -> QueryError:
+def refuse_pipe(path: Path) -> None:
+    """Refuse what would be waited for, or read, without end: a pipe or device.
+
+    Raises:
+        QueryError: It is there, and is not a file.
+    """
+    if "\0" in str(path) or (os.path.exists(path) and not path.is_file()):
+        raise QueryError("The picture is not a file.", fix="Check the path.", where=str(path))
+
+
+def unopened(path: Path | str, error: OSError | SourceError) -> QueryError:
     """Make the error for a query's picture that cannot be read or decoded."""
     reason = error.message if isinstance(error, SourceError) else f"{error.strerror}."
     return QueryError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mmrag.core.errors import MissingExtra, SourceError, UnsupportedModality
@@ -59,7 +60,7 @@ def words_for_pictures(
                 fix="Add a question in words, or use a recipe whose embedder takes pictures.",
             )
         notes.append(_told(path.name, why, words=bool(words), compared=compared))
-    return Query(tuple(parts), query.instruction), tuple(notes)
+    return replace(query, parts=tuple(parts)), tuple(notes)
 
 
 def _words(path: Path, ocr: Callable[[], Ocr | None], *, compared: bool) -> tuple[str, str]:

@@ -50,6 +50,11 @@ def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
+def note_key(key: str) -> str:
+    """Return where the catalog keeps what `Writer.note` is given."""
+    return f"note:{key}"
+
+
 def fetch_rows(db: sqlite3.Connection, sql: str, values: Iterable[object] = ()) -> Rows:
     """Return the row numbers that a query selects as `row`, sorted."""
     # One string of 100,000 numbers takes 10 ms, as many tuples take 45.

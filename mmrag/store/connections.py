@@ -14,10 +14,12 @@ from pathlib import Path
 import msgspec
 
 from mmrag.core.errors import Damaged, Locked, StoreError
-from mmrag.store.disk import out_of_space
+from mmrag.store.disk import disk_failed, out_of_space
 from mmrag.store.filter_sql import add_text_functions
+from mmrag.store.swap import FileKey, file_key, finish_swap, is_swapping
 
 BUSY_SECONDS = 30.0
+_TRIES = 10
 _FOREIGN = re.compile(
     "no such (table|column|index)|has no column|malformed|unsupported file format|Could not decode"
     "|has [0-9]+ columns but|unable to use function|non-unique|no query solution"
@@ -68,6 +70,8 @@ def errors_named(path: Path, rebuild: str) -> Iterator[None]:
             raise StoreError(
                 f"{path} cannot be opened ({error}).", fix="Check that you may read and write it."
             ) from error
+        if code == sqlite3.SQLITE_IOERR:
+            raise disk_failed(path.parent, error) from error
         if code == sqlite3.SQLITE_BUSY:
             raise Locked(f"{path} is locked by another program.", fix="Close that program.") from error
         raise
@@ -90,7 +94,8 @@ class Readers:
         self, path: Path, rebuild: str, connect: Callable[[], sqlite3.Connection] | None = None
     ) -> None:
         self._path, self._rebuild = path, rebuild
-        self._connect = connect or _read_only(path)
+        self._connect = connect or self._to_file
+        self._file: FileKey | None = None
         self._free: list[sqlite3.Connection] = []
         self._pinned = threading.local()
         self._closed = threading.Event()
@@ -112,7 +117,11 @@ class Readers:
             except IndexError:
                 db = self._connect()
             try:
+                self.check_file()
                 yield db
+            except sqlite3.DatabaseError:
+                self.check_file()  # What SQLite says then is of files that were taken from under it.
+                raise
             finally:
                 if self._closed.is_set():
                     db.close()
@@ -136,14 +145,65 @@ class Readers:
                 self._pinned.db = None
                 db.execute("ROLLBACK")
 
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether this thread is inside a snapshot."""
+        return getattr(self._pinned, "db", None) is not None
+
+    @property
+    def file(self) -> FileKey | None:
+        """Which catalog was opened; None before the first read, and in memory."""
+        return self._file
+
+    def check_file(self) -> None:
+        """Refuse to go on with a catalog that is not the one at its path any more.
+
+        Raises:
+            StoreError: It was removed, or another store was put in its place.
+        """
+        if self._file is None:
+            return
+        now = file_key(self._path)
+        if now != self._file:
+            was = "removed" if now is None else "replaced by another one"
+            raise StoreError(
+                f"The store {self._path.parent} was {was} while it was open.",
+                fix="Open it again, or run the command again.",
+            )
+
     def close(self) -> None:
         """Close the connections; one in use is closed when it comes back."""
         self._closed.set()
         _close_all(self._free)
 
+    def _to_file(self) -> sqlite3.Connection:
+        for _ in range(_TRIES):
+            file = file_key(self._path)
+            try:
+                db = _connected(self._path)
+            except sqlite3.DatabaseError:
+                if file_key(self._path) == file and not is_swapping(self._path.parent):
+                    raise
+            else:
+                if file_key(self._path) == file and self._file in (None, file):
+                    self._file = file
+                    return db
+                db.close()
+            # Another store is taking this one's place: who has read the old one is told, others wait.
+            self.check_file()
+            finish_swap(self._path.parent)
+        raise Locked(f"{self._path} is replaced again and again.", fix="Run the command again.")
 
-def _read_only(path: Path) -> Callable[[], sqlite3.Connection]:
-    return lambda: connect(path, write=False)
+
+def _connected(path: Path) -> sqlite3.Connection:
+    db = connect(path, write=False)
+    try:
+        # SQLite opens the log by its name when it first reads: it must be the log of the same store.
+        db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _close_all(connections: list[sqlite3.Connection]) -> None:

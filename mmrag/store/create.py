@@ -46,17 +46,25 @@ def empty_catalog(path: Path, identity: Mapping[str, str]) -> None:
         with errors_named(path, ""), closing(connect(path, write=True)) as db:
             upgrade(db, path, "")
             db.execute("BEGIN IMMEDIATE")
-            now = catalog.generation(db) + 1
-            db.execute("INSERT INTO removed SELECT row, added, ? FROM items", (now,))
-            for table in ("metadata", "bodies", "items", "vectors", "segments", "blobs", "sources"):
-                db.execute(f"DELETE FROM {table}")
-            db.execute("DELETE FROM meta WHERE key = 'root'")
-            catalog.set_meta(db, "identity", pack_json(dict(identity)))
-            catalog.set_meta(db, "generation", str(now))
+            _empty(db, identity)
             db.execute("COMMIT")
     except (Damaged, NeedsMigration):
         path.unlink()
         create_catalog(path, identity)
+
+
+def give_identity(db: sqlite3.Connection, identity: Mapping[str, str]) -> bool:
+    """Let another embedder have a catalog without any source or item; return False where there is one."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if db.execute("SELECT 1 FROM sources UNION ALL SELECT 1 FROM items LIMIT 1").fetchone():
+            return False
+        _empty(db, identity)
+        db.execute("COMMIT")
+        return True
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def catalog_in_memory(identity: Mapping[str, str]) -> sqlite3.Connection:
@@ -86,6 +94,16 @@ def refuse_foreign(path: Path) -> None:
             f"The folder {path} holds {foreign[0]!r}, which is no part of a store.",
             fix="Choose an empty folder, or one that does not exist yet.",
         )
+
+
+def _empty(db: sqlite3.Connection, identity: Mapping[str, str]) -> None:
+    now = catalog.generation(db) + 1
+    db.execute("INSERT INTO removed SELECT row, added, ? FROM items", (now,))
+    for table in ("metadata", "bodies", "items", "vectors", "segments", "blobs", "sources"):
+        db.execute(f"DELETE FROM {table}")
+    db.execute("DELETE FROM meta WHERE key = 'root'")
+    catalog.set_meta(db, "identity", pack_json(dict(identity)))
+    catalog.set_meta(db, "generation", str(now))
 
 
 def _fill(db: sqlite3.Connection, identity: Mapping[str, str]) -> None:

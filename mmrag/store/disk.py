@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from pathlib import Path
 from mmrag.core.errors import OutOfSpace, StoreError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_LITTLE_BYTES = 1 << 20
+"""With less, a failure is one of space: SQLite gives some of those another name."""
 
 
 def fsync_path(path: Path) -> None:
@@ -82,4 +85,18 @@ def out_of_space(folder: Path) -> OutOfSpace:
     return OutOfSpace(
         f"The disk of {folder} is full; what was committed before is safe.",
         fix="Free some space and run the command again.",
+    )
+
+
+def disk_failed(folder: Path, error: Exception) -> StoreError:
+    """Return the error of a disk that refuses for a reason which SQLite does not tell."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = _LITTLE_BYTES
+    if free < _LITTLE_BYTES:
+        return out_of_space(folder)
+    return StoreError(
+        f"The disk of {folder} refused ({error}); what was committed before is safe.",
+        fix="Check its free space, your quota and its health, and run the command again.",
     )

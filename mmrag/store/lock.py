@@ -56,6 +56,14 @@ class FileLock:
         if not self.held:
             self.release()
 
+    def is_of(self, path: Path) -> bool:
+        """Whether the file that is locked is still the one at its path."""
+        assert self._handle is not None
+        try:
+            return os.path.samestat(os.fstat(self._handle), os.stat(path))
+        except FileNotFoundError:
+            return False
+
     def write(self, text: str) -> None:
         """Replace the file's content."""
         assert self._handle is not None
@@ -96,8 +104,7 @@ def writer_lock(path: Path, *, now: Callable[[], datetime] = _now) -> Iterator[b
         StoreError: The folder cannot be written.
     """
     with permission_checked(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, shared=False, wait=False)
+        lock = _lock(path)
     if not lock.held:
         raise Locked(
             f"The store {path.parent} is being written by {_holder(path)}.",
@@ -111,6 +118,16 @@ def writer_lock(path: Path, *, now: Callable[[], datetime] = _now) -> Iterator[b
         yield untidy
         lock.write("")
     finally:
+        lock.release()
+
+
+def _lock(path: Path) -> FileLock:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, shared=False, wait=False)
+        # Between the opening and the lock, a store that was built beside may have taken this one's place.
+        if not lock.held or lock.is_of(path):
+            return lock
         lock.release()
 
 

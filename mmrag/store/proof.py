@@ -164,6 +164,8 @@ def _rightful(db: sqlite3.Connection, store: Store, sources: Sequence[str]) -> I
     segments.close()
     for (digest,) in db.execute("SELECT DISTINCT digest FROM blobs"):
         yield store.blob(digest) or b""
+    # Who writes now, and since when: a document may bear the same date.
+    yield (store.path / "lock").read_bytes()
     # How an index was made, in the words of its engine: nothing of any item.
     for path in (store.path / "derived").rglob("*.json"):
         yield path.read_bytes()

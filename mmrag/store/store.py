@@ -33,6 +33,7 @@ from mmrag.store.migrate import migrate
 from mmrag.store.records import CompactReport, Derived, SourceRecord
 from mmrag.store.schema import FORMAT, stored_format
 from mmrag.store.stream import StoredVectors, find_placements, stored_vectors
+from mmrag.store.swap import FileKey, finish_swap
 from mmrag.store.tidy import compact_store, sweep
 from mmrag.store.vectors import SegmentReader
 from mmrag.store.writer import Writer
@@ -78,6 +79,7 @@ class Store:
             Locked: Another writer is at work.
         """
         with permission_checked(path):
+            finish_swap(path)
             refuse_foreign(path)
         rebuild = _rebuild_command(path)
         with writer_lock(path / "lock"), errors_named(_catalog(path), rebuild):
@@ -108,6 +110,7 @@ class Store:
             Damaged: Its catalog cannot be read.
         """
         rebuild = fix or _rebuild_command(path)
+        finish_swap(path)
         if not cls.exists(path):
             raise StoreError(f"There is no store at {path}.", fix=f"Run: {rebuild.replace(' --rebuild', '')}")
         store = cls(path, rebuild)
@@ -139,6 +142,11 @@ class Store:
             return unpack_strings(catalog.get_meta(db, "identity") or "{}")
 
     @property
+    def file(self) -> FileKey | None:
+        """Which catalog this is: another store in its place has another one."""
+        return self._readers.file
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that changed sources or items."""
         with self._readers.use() as db:
@@ -159,6 +167,9 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all reads of this thread inside the block see one and the same state."""
+        if self._readers.in_snapshot:
+            yield
+            return
         with self._segments.lease(), self._readers.snapshot():
             yield
 
@@ -263,6 +274,11 @@ class Store:
         with self._readers.use() as db:
             return catalog.cached(db, kind, key)
 
+    def note(self, key: str) -> str | None:
+        """Return what `Writer.note` keeps."""
+        with self._readers.use() as db:
+            return catalog.get_meta(db, catalog.note_key(key))
+
     def derived(self, name: str) -> Derived | None:
         """Return the published index of that name, None if there is none or it is torn."""
         return self._shelf.find(name)
@@ -322,6 +338,7 @@ class Store:
             errors,
             closing(connect(_catalog(self.path), write=True)) as db,
         ):
+            self._readers.check_file()
             # A newer mmrag may have brought the store to its own format since it was opened.
             stored_format(db, _catalog(self.path), self.rebuild_command)
             sweep(db, self.path, all=untidy)

@@ -51,6 +51,9 @@ class SegmentReader:
     def lease(self) -> Iterator[None]:
         """Keep writers from removing segments between a look into the catalog and the map."""
         try:
+            gate = gate_path(self._folder)
+            if gate.exists():  # A swap waits for its turn.
+                FileLock(gate, shared=True, wait=True).release()
             lock = FileLock(lease_path(self._folder), shared=True, wait=True)
         except FileNotFoundError:  # There is no such store: nobody changes it.
             lock = None
@@ -267,6 +270,11 @@ def remove_segments(folder: Path, keep: Iterable[int]) -> bool:
 def lease_path(folder: Path) -> Path:
     """Return the file that readers lock while they go from the catalog to the vectors."""
     return folder.with_name("reading")
+
+
+def gate_path(folder: Path) -> Path:
+    """Return the file that is there, locked, while readers should let a swap go first."""
+    return folder.with_name(".gate")
 
 
 def segment_path(folder: Path, number: int) -> Path:

@@ -182,6 +182,12 @@ class Writer:
         """Return a kept result, committed or not."""
         return catalog.cached(self._db, kind, key)
 
+    def note(self, key: str, text: str) -> None:
+        """Keep a line about the whole store: it outlives a rebuild, and is no part of an export."""
+        self._begin()
+        with self._errors():
+            catalog.set_meta(self._db, catalog.note_key(key), text)
+
     def commit(self) -> int:
         """Make all changes visible and safe; return the generation, which is new if anything changed.
 

@@ -45,3 +45,27 @@ def test_full_disk_loses_nothing_committed(small_disk: Path, kind: str) -> None:
     assert known in (list(range(1, committed + 1)), list(range(2, committed + 1)))
     assert count == read == len(known) > 0
     assert problems == []
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from mmrag.core.errors import StoreError
+from mmrag.store import Store
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    Store.create(Path(sys.argv[1]), identity={"embedder": "any"})
+except StoreError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of processes")
+@pytest.mark.parametrize("size", [4_000, 30_000])
+def test_a_disk_that_refuses_to_write_is_named(tmp_path: Path, size: int) -> None:
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "s"), str(size)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert f"{tmp_path / 's'} refused (disk I/O error)" in run.stdout

@@ -64,6 +64,13 @@ def test_a_store_where_no_folder_can_be_made(folder, mmrag):
     assert "fix: " in said.err
 
 
+@pytest.mark.parametrize("command", ["search", "ask", "explain"])
+def test_a_question_in_another_encoding_is_asked_and_can_be_printed(folder, mmrag, command):
+    code, said = mmrag(command, folder, "pump caf\udce9", "--json")
+    assert code in (0, 3)
+    said.out.encode()
+
+
 def test_a_huge_k_is_all_there_is(folder):
     with Pipeline.from_folder(folder) as pipeline:
         assert len(pipeline.search("pump", k=10**30)) == 1
@@ -95,7 +102,11 @@ def test_a_question_is_words(folder, question):
 
 
 @pytest.mark.parametrize(
-    "options", [{"filter": 3}, {"filter": b'kind == "pdf"'}, {"image": "a\0b"}, {"image": ""}, {"image": 3}]
+    "options",
+    [
+        *({"filter": 3}, {"filter": b'kind == "pdf"'}),
+        *({"image": "a\0b"}, {"image": ""}, {"image": 3}, {"image": [3]}),
+    ],
 )
 def test_filter_and_image_of_wrong_types(folder, options):
     with Pipeline.from_folder(folder) as pipeline, pytest.raises(QueryError):
@@ -113,7 +124,7 @@ def test_an_expected_source_is_a_name(folder, source):
     [
         *({"folder": None}, {"folder": 3}, {"folder": ""}, {"folder": "a\0"}),
         *({"store": 3}, {"store": ""}, {"store": "a\0"}, {"sync": "sometimes"}, {"sync": None}),
-        *({"recipe": None}, {"recipe": 3}, {"recipe": ""}, {"recipe": "a\0.yaml"}),
+        *({"model": 3}, {"model": ""}, {"recipe": 3}, {"recipe": ""}, {"recipe": "a\0.yaml"}),
     ],
 )
 def test_options_of_wrong_types(folder, options):

@@ -133,7 +133,7 @@ def test_a_store_of_another_embedder_is_refused_with_the_command(tmp_path):
 
     with pytest.raises(IdentityMismatch, match="embedder: other -> minilm") as caught:
         Pipeline.from_folder(tmp_path)
-    assert caught.value.fix == f"Run: mmrag sync {tmp_path} --rebuild"
+    assert caught.value.fix == f"Run: mmrag reindex {tmp_path} --recipe default"
     with Pipeline.from_folder(tmp_path, rebuild=True) as pipeline:
         assert pipeline.search("words")
 

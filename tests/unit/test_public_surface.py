@@ -35,6 +35,7 @@ def test_pipeline_methods():
         "explain",
         "from_export",
         "from_folder",
+        "reindex",
         "search",
         "sources",
         "sync",
@@ -49,7 +50,16 @@ def test_pipeline_methods():
 
 def test_upkeep_methods():
     public = {name for name, _ in inspect.getmembers(Upkeep) if not name.startswith("_")}
-    assert public == {"compact", "export", "forget", "indexes", "publish", "reindex", "verify"}
+    assert public == {
+        "compact",
+        "export",
+        "forget",
+        "indexes",
+        "look_at_space",
+        "publish",
+        "reindex",
+        "verify",
+    }
 
 
 def test_unknown_attribute_is_an_attribute_error():

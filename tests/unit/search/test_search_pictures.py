@@ -1,5 +1,6 @@
 """Queries with a picture: by likeness, by the words in it, and by an embedder that sees."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,29 @@ def test_an_embedder_that_sees_finds_by_what_is_shown(world, tmp_path):
     both = world.retriever().retrieve(Query.of(words, image="new.png"), 3)
     assert both[0].item.source == alone[0].item.source == "m7.md"
     assert "b/relay.png" in {hit.item.source for hit in both} - {hit.item.source for hit in alone}
+
+
+class Reading(SeeingEmbedder):
+    """Opens the pictures of a query, as real ones do."""
+
+    def embed_queries(self, queries):
+        for part in (part for query in queries for part in query.parts if part.modality == "image"):
+            if not Path(part.media).read_bytes().startswith(b"\x89PNG"):
+                raise Corrupt(
+                    "The picture is broken and cannot be opened.", fix="Restore it.", where="picture"
+                )
+        return super().embed_queries(queries)
+
+
+def test_a_picture_that_an_embedder_cannot_open_is_named(world, tmp_path):
+    world.embedder, world.finder = Reading({}), SameBytes({})
+    torn, pipe = tmp_path / "torn.png", tmp_path / "pipe.png"
+    torn.write_text("no picture")
+    os.mkfifo(pipe)
+    for path in (torn, pipe, tmp_path):
+        with pytest.raises(QueryError) as caught:
+            world.retriever().retrieve(Query.of("words", image=path), 3)
+        assert caught.value.where == str(path)
 
 
 def test_without_a_lane_for_pictures_the_words_take_their_place(pump):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -280,3 +281,18 @@ def test_an_index_that_was_being_built_meanwhile_is_not_published(filled):
     assert _holding(filled, b"Zanzibar") == []
     with pytest.raises(StoreError, match="not known any more"):
         filled.changes(generation)
+
+
+def test_a_document_of_the_day_on_which_it_is_forgotten_is_no_finding(tmp_path, fakes):
+    with Store.create(tmp_path / "store", identity=EMBEDDER.identity) as store:
+        with store.writer() as writer:
+            today = json.loads((store.path / "lock").read_text())["started"]
+            _put(fakes, writer, PRIVATE, [f"Written on {today}", today[:10]])
+            writer.commit()
+        report = forget(
+            store,
+            [PRIVATE],
+            publish=lambda: tuple(publish(store, INDEXES)),
+            leftovers=leftovers(store, WORDS),
+        )
+    assert report.proof.findings == ()
