@@ -125,13 +125,19 @@ def test_a_weak_match_in_a_language_that_the_embedder_does_not_know_is_no_answer
 
 
 def test_a_store_of_another_embedder_is_refused_with_the_command(tmp_path):
+    from mmrag.core.errors import IdentityMismatch
+    from mmrag.corpus import load_readers, sync
+    from mmrag.corpus.split import PassageOptions
     from mmrag.store import Store
+    from mmrag.testing.fakes import HashingEmbedder
 
     (tmp_path / "a.txt").write_text("Words.")
-    Store.create(tmp_path / ".mmrag", identity={"embedder": "other", "dim": "7"}).close()
-    from mmrag.core.errors import IdentityMismatch
+    other = HashingEmbedder()
+    with Store.create(tmp_path / ".mmrag", identity=other.identity) as store:
+        readers, splitter = load_readers(), PassageOptions().build(other.count_tokens)
+        sync(tmp_path, store, other, readers=readers, splitter=splitter, workers=0)
 
-    with pytest.raises(IdentityMismatch, match="embedder: other -> minilm") as caught:
+    with pytest.raises(IdentityMismatch, match="embedder: hashing -> minilm") as caught:
         Pipeline.from_folder(tmp_path)
     assert caught.value.fix == f"Run: mmrag reindex {tmp_path} --recipe default"
     with Pipeline.from_folder(tmp_path, rebuild=True) as pipeline:
