@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mmrag.evaluate.space import Found, Shape
     from mmrag.space import Look
 
+_SHOWN = 8
+"""So many near duplicates and outliers are printed; `--json` has more."""
+
 app = typer.Typer(
     help="Look at the embedding space of an index.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -66,9 +69,9 @@ def _print(look: Look) -> None:
     if look.questions:
         told = f"Asked for {counted(look.questions, 'picture')} by the words in and around them."
         terminal.print(told, markup=False)
-    for one, other, score in look.duplicates:
+    for one, other, score in look.duplicates[:_SHOWN]:
         terminal.print(f"near duplicates ({score:.3f}): {one} | {other}", markup=False)
-    for name, score in look.outliers[:5]:
+    for name, score in look.outliers[:_SHOWN]:
         terminal.print(f"like no other ({score:.3f}): {name}", markup=False)
     for path in look.files:
         terminal.print(f"wrote {path}", markup=False)
