@@ -89,20 +89,20 @@ def _qwen2_vl(t: Any) -> tuple[Any, ...]:
     return t.Qwen2VLForConditionalGeneration(config), _qwen_images(t), tokenizer
 
 
+_QWEN_TOWER = {
+    "depth": 2,
+    "hidden_size": 32,
+    "out_hidden_size": _WIDTH,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
+
+
 def _qwen2_5_vl(t: Any) -> tuple[Any, ...]:
     tokenizer = qwen_tokenizer()
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "out_hidden_size": _WIDTH,
-        "intermediate_size": 64,
-        "num_heads": 2,
-        "patch_size": 14,
-        "window_size": 56,
-        "fullatt_block_indexes": [1],
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-    }
+    vision = {**_QWEN_TOWER, "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]}
     config = t.Qwen2_5_VLConfig(
         text_config=_qwen_text(tokenizer, [2, 3, 3]), vision_config=vision, **_qwen_ids(tokenizer)
     )
@@ -112,14 +112,8 @@ def _qwen2_5_vl(t: Any) -> tuple[Any, ...]:
 def _qwen3_vl(t: Any) -> tuple[Any, ...]:
     tokenizer = qwen_tokenizer()
     vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "out_hidden_size": _WIDTH,
-        "intermediate_size": 64,
-        "num_heads": 2,
+        **_QWEN_TOWER,
         "patch_size": 16,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
         "num_position_embeddings": 64,
         "deepstack_visual_indexes": [0],
     }

@@ -1,42 +1,5 @@
-"""Tiny models and a server for captioners."""
+"""A server for captioners: the one of the remote embedder."""
 
-import os
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from ..embed.remote.conftest import FakeServer, server
 
-import pytest
-
-from mmrag.testing.tiny import build_tiny
-
-from ..embed.remote.conftest import FakeServer
-
-# Whatever a test does, no hub is asked.
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the folder of a tiny model by its kind; do not write into it."""
-    root = tmp_path_factory.mktemp("tiny")
-
-    def folder(kind: str) -> Path:
-        if not (root / kind).is_dir():
-            import torch
-
-            torch.set_num_threads(1)
-            build_tiny(kind, root / kind)
-        return root / kind
-
-    return folder
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    fake = FakeServer()
-    thread = threading.Thread(target=fake.serve_forever, args=(0.01,))
-    thread.start()
-    yield fake
-    fake.shutdown()
-    thread.join()
-    fake.server_close()
+__all__ = ["FakeServer", "server"]
