@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrag.core.errors import ModelError
+from mmrag.core.errors import ModelError, SourceError
 from mmrag.core.fields import embedding_text
 from mmrag.core.protocols import Embedded, Embedder, StreamEmbedder
 from mmrag.core.reading import Blob
@@ -19,6 +19,8 @@ from mmrag.store import Store
 BATCH_ITEMS = 64
 """Passages gathered over several sources before the embedder runs: enough to sort by length, and
 about a second's work of the embedded default on two cores. Larger models say their own number."""
+
+_WORDED = "The picture cannot be opened; the words in and around it stand for it."
 
 
 class Embedding:
@@ -50,17 +52,29 @@ class Embedding:
             yield from (Embedded(i, vectors) for i, vectors in enumerate(embeddings))
             return
         for one in self._embedder.embed_stream(items, self._media):
+            if isinstance(one.error, SourceError) and items[one.position].text.strip():
+                one = self._by_words(items[one.position], one)
             if one.vectors is None or np.isfinite(one.vectors).all():
                 yield one
                 continue
             said = "The model gave numbers that are not finite."
             yield Embedded(one.position, error=ModelError(said, fix="Use `dtype: float32`."))
 
+    def _by_words(self, item: Item, failed: Embedded) -> Embedded:
+        """Embed an item whose picture cannot be opened, such as a drawing, by the words in and around it."""
+        assert isinstance(self._embedder, StreamEmbedder)
+        (again,) = self._embedder.embed_stream([_worded(item)])
+        return replace(again, position=failed.position, notes=(*failed.notes, _WORDED, *again.notes))
+
     def _view(self, item: Item) -> Item:
         """Return an item as the embedder may take it: its words, where its media is too much."""
         if {part.modality for part in item.parts} <= self._embedder.modalities:
             return item
-        return replace(item, parts=(Part("text", text=embedding_text(item)),), metadata={})
+        return _worded(item)
+
+
+def _worded(item: Item) -> Item:
+    return replace(item, parts=(Part("text", text=embedding_text(item)),), metadata={})
 
 
 def joined(results: Sequence[Embedded]) -> Embeddings:

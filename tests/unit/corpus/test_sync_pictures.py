@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from mmrag.corpus.report import SyncReport
 from mmrag.corpus.split import PassageOptions
 from mmrag.corpus.split_pages import PageOptions
 from mmrag.media.items import ItemPictures
+from mmrag.media.pictures import open_picture
 from mmrag.store import Store
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -71,6 +72,24 @@ class ColourEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
+
+
+@dataclass
+class OpeningEmbedder(ColourEmbedder):
+    """Opens pictures as models do: what is no picture of pixels is an error of its item."""
+
+    def embed_stream(self, items: Iterable[Item], media: Media | None = None) -> Iterator[Embedded]:
+        for i, item in enumerate(items):
+            try:
+                for part in item.parts:
+                    if part.modality == "image" and media is not None:
+                        open_picture(media(item, part), max_pixels=10**8).close()
+            except SourceError as error:
+                yield Embedded(i, error=error)
+            else:
+                shown = media or (lambda _, part: b"")
+                (one,) = super().embed_stream([item], shown)
+                yield replace(one, position=i)
 
 
 @dataclass
@@ -178,6 +197,22 @@ def test_a_model_that_cannot_count_tokens_costs_no_file_its_items(docs: Path, tm
     assert store.count() == before
     assert run(docs, store, embedder).plan.counts["changed"] == 1
     assert {record.state for record in store.sources() if record.source.id == "note.md"} == {"indexed"}
+
+
+def test_a_drawing_that_no_model_can_open_is_embedded_by_its_words(docs: Path, tmp_path: Path) -> None:
+    (docs / "plan.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 30">'
+        '<text x="5" y="20">Pump room</text></svg>'
+    )
+    embedder = OpeningEmbedder()
+    store = opened(tmp_path, embedder)
+    report = run(docs, store, embedder)
+    (item,) = (item for item in store.items(store.rows()).values() if item.source == "plan.svg")
+    assert "Pump room" in item.text
+    assert item.modality == "image"
+    row = store.rows_of(item.source)
+    np.testing.assert_array_equal(store.embeddings(row).vectors, [[1, 0, 0, 0]])
+    assert any("words in and around it stand for it" in note for note in report.notes)
 
 
 def test_pages_are_seen_as_pictures_and_found_by_their_words(docs: Path, tmp_path: Path) -> None:
