@@ -67,7 +67,7 @@ def examine(recipe: PipelineRecipe, *, load: bool = False) -> Iterator[Finding]:
     """
     index = recipe.index
     if index.parameters:
-        yield Finding("size", "ok", _size(index.parameters))
+        yield Finding("size", "ok", _size(index.parameters, weighed=hasattr(index.embedder, "dtype")))
     for extra in recipe.needs:
         # Components look for what brings them themselves.
         if extra == "media":
@@ -90,14 +90,17 @@ def examine(recipe: PipelineRecipe, *, load: bool = False) -> Iterator[Finding]:
         yield _tried("ocr", lambda: str(ocr.build().identity))
 
 
-def _size(parameters: str) -> str:
-    """Say what so many parameters take; recipes write them as people do: 2.2B, 151M."""
+def _size(parameters: str, *, weighed: bool) -> str:
+    """Say what so many parameters take; recipes write them as people do: 2.2B, 151M.
+
+    `weighed` says that the recipe chooses the precision: the embedded default is what it is.
+    """
     unit = {"B": 1e9, "M": 1e6}.get(parameters[-1:])
     try:
         count = float(parameters[:-1]) * unit if unit else 0.0
     except ValueError:
         count = 0.0
-    stored = f", {size_in_words(2 * count)} in 16 bits" if count else ""
+    stored = f", {size_in_words(2 * count)} in 16 bits" if count and weighed else ""
     return f"{parameters} parameters{stored}"
 
 
