@@ -10,7 +10,7 @@ from mmrag.core.fields import embedding_text
 from mmrag.core.protocols import Media
 from mmrag.core.types import Item, Modality, Part, Query
 from mmrag.embed.content import Content, Picture, Sound
-from mmrag.embed.dual.sounds import open_wav
+from mmrag.embed.sounds import open_wav
 
 
 def item_content(item: Item, media: Media | None, takes: Collection[Modality], *, fused: bool) -> Content:

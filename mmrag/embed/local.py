@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from mmrag.core.protocols import Embedded, Media
-from mmrag.core.types import Embeddings, Item, Modality, Query
+from mmrag.core.protocols import Embedded
+from mmrag.core.types import Modality
 from mmrag.embed.centre import Centres
 from mmrag.embed.content import Content, Model
+from mmrag.embed.contents import ContentEmbedder
 from mmrag.embed.engine.options import EngineOptions
-from mmrag.embed.inputs import item_content, query_content
-from mmrag.embed.outputs import QueryNotes, gather
 
 if TYPE_CHECKING:
     from mmrag.embed.engine.stream import Engine
@@ -50,7 +49,7 @@ class LocalModel:
     engine: EngineOptions = field(default_factory=EngineOptions)
 
 
-class LocalEmbedder:
+class LocalEmbedder(ContentEmbedder):
     """Embeds items and queries with a model on this machine, loaded on first use.
 
     Threads may share it: model state that is not theirs alone, such as the adapter in use, is held by one at
@@ -64,11 +63,11 @@ class LocalEmbedder:
     batch_items = WINDOW_ITEMS
 
     def __init__(self, model: LocalModel, centres: Centres | None = None) -> None:
+        super().__init__()
         self._model = model
         self._centres = centres
         self._loading = threading.Lock()
         self._engine: Engine | None = None
-        self._notes = QueryNotes()
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -97,40 +96,10 @@ class LocalEmbedder:
         """The names that `Query.task` may have."""
         return self._model.tasks
 
-    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
-        """Embed items.
-
-        Raises:
-            SourceError: A picture of an item cannot be opened.
-            UnsupportedModality: An item has parts that the model does not take.
-        """
-        return gather(self.embed_stream(items, media), len(items), self.dim)
-
-    def embed_stream(self, items: Iterable[Item], media: Media | None = None) -> Generator[Embedded]:
-        """Embed items as they come; yield one result an item, in order."""
-        model = self._model
-        fused = model.pictures == "fused" and model.fuses
-        return self.embed_contents(item_content(item, media, model.takes, fused=fused) for item in items)
-
-    def embed_queries(self, queries: Sequence[Query]) -> Embeddings:
-        """Embed queries.
-
-        Raises:
-            UnsupportedModality: A query has parts that the model does not take.
-            QueryError: There is no such task.
-            SourceError: A picture of a query cannot be opened.
-        """
-        contents = [query_content(query, self._model.takes, self._model.tasks) for query in queries]
-        return gather(
-            self.embed_contents(contents),
-            len(contents),
-            self.dim,
-            lambda position, notes: self._notes.keep(queries[position], notes),
-        )
-
-    def notes_on(self, query: Query) -> tuple[str, ...]:
-        """Return what was said of a query that was embedded a moment ago, such as that words were cut."""
-        return self._notes.of(query)
+    @property
+    def fuses_items(self) -> bool:
+        """Whether a picture is embedded together with the words of its item."""
+        return self._model.pictures == "fused" and self._model.fuses
 
     def embed_contents(self, contents: Iterable[Content]) -> Generator[Embedded]:
         """Embed what is neither item nor query, such as the candidates of a benchmark; in order."""

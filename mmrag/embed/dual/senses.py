@@ -16,7 +16,7 @@ from mmrag.core.lazy import require
 from mmrag.core.protocols import ReadLimits
 from mmrag.embed.content import Picture, Sound
 from mmrag.embed.dual.options import DualOptions
-from mmrag.embed.dual.sounds import resample
+from mmrag.embed.sounds import resample
 from mmrag.media.pictures import open_picture, upright
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -8,8 +8,7 @@ from mmrag.core.errors import UnsupportedModality
 from mmrag.embed.content import Content
 from mmrag.embed.dual.options import DualOptions
 from mmrag.embed.inputs import check_task
-from mmrag.embed.mllm.texts import protect
-from mmrag.embed.texts import add_instruction
+from mmrag.embed.texts import add_instruction, protect
 
 
 def write_words(

@@ -11,8 +11,7 @@ from mmrag.core.types import Modality
 from mmrag.embed.content import Content, Picture
 from mmrag.embed.inputs import check_task
 from mmrag.embed.mllm.options import MllmOptions
-from mmrag.embed.mllm.texts import end_sentence, protect
-from mmrag.embed.texts import add_instruction, normalize
+from mmrag.embed.texts import add_instruction, end_sentence, normalize, protect
 
 _SLOT = re.compile(r"\{(instruction|image|text)\}")
 

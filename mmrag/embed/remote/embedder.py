@@ -8,11 +8,10 @@ from typing import Any
 
 from mmrag.core.errors import MmragError, ModelError
 from mmrag.core.identity import digest_json
-from mmrag.core.protocols import Embedded, Media
-from mmrag.core.types import Embeddings, Item, Modality, Query
+from mmrag.core.protocols import Embedded
+from mmrag.core.types import Modality
 from mmrag.embed.content import Content
-from mmrag.embed.inputs import item_content, query_content
-from mmrag.embed.outputs import QueryNotes, gather
+from mmrag.embed.contents import ContentEmbedder
 from mmrag.embed.remote.answers import Numbers, read_vectors, to_unit
 from mmrag.embed.remote.options import OpenAiOptions
 from mmrag.embed.remote.requests import Input, guess_tokens, write_body, write_input, write_payload
@@ -28,7 +27,7 @@ Ready = tuple[int, Input, Any]
 """An input with its position and what is sent for it."""
 
 
-class RemoteEmbedder:
+class RemoteEmbedder(ContentEmbedder):
     """Embeds with a model on a server; threads may share it.
 
     Nothing is asked before the first vector is needed, except the length of a vector where the recipe does
@@ -40,10 +39,10 @@ class RemoteEmbedder:
     """
 
     def __init__(self, options: OpenAiOptions, *, seed: int = 0) -> None:
+        super().__init__()
         self._options = options
         self._client = Client(options.server, seed=seed)
         self._learning = threading.Lock()
-        self._notes = QueryNotes()
         self._dim = options.dim
         self._served = options.served_model
 
@@ -104,42 +103,10 @@ class RemoteEmbedder:
                 self._dim = len(numbers)
         return self._dim
 
-    def embed_items(self, items: Sequence[Item], media: Media | None = None) -> Embeddings:
-        """Embed items.
-
-        Raises:
-            SourceError: A picture of an item cannot be opened.
-            ModelError: The server refuses an item, or us.
-            Offline: The server cannot be reached.
-        """
-        return gather(self.embed_stream(items, media), len(items), self.dim)
-
-    def embed_stream(self, items: Iterable[Item], media: Media | None = None) -> Generator[Embedded]:
-        """Embed items as they come; yield one result an item, in order."""
-        fused = self._options.pictures == "fused"
-        return self.embed_contents(item_content(item, media, self.modalities, fused=fused) for item in items)
-
-    def embed_queries(self, queries: Sequence[Query]) -> Embeddings:
-        """Embed queries.
-
-        Raises:
-            UnsupportedModality: A query has parts that the server does not take.
-            QueryError: There is no such task.
-            SourceError: A picture of a query cannot be opened.
-            ModelError: The server refuses a query, or us.
-            Offline: The server cannot be reached.
-        """
-        contents = [query_content(query, self.modalities, self.tasks) for query in queries]
-        return gather(
-            self.embed_contents(contents),
-            len(contents),
-            self.dim,
-            lambda position, notes: self._notes.keep(queries[position], notes),
-        )
-
-    def notes_on(self, query: Query) -> tuple[str, ...]:
-        """Return what was said of a query that was embedded a moment ago, such as that words were cut."""
-        return self._notes.of(query)
+    @property
+    def fuses_items(self) -> bool:
+        """Whether a picture is embedded together with the words of its item."""
+        return self._options.pictures == "fused"
 
     def embed_contents(self, contents: Iterable[Content]) -> Generator[Embedded]:
         """Embed what is neither item nor query: the candidates of a benchmark."""

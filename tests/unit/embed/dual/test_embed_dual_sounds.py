@@ -14,7 +14,7 @@ from mmrag.core.errors import Corrupt, Empty
 from mmrag.embed.content import Content, Sound
 from mmrag.embed.dual.model import DualModel, load_model
 from mmrag.embed.dual.options import DualOptions
-from mmrag.embed.dual.sounds import open_wav, resample
+from mmrag.embed.sounds import open_wav, resample
 
 
 def tone(hertz: float, rate: int, seconds: float = 0.5) -> np.ndarray:

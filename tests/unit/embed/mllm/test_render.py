@@ -6,7 +6,7 @@ from mmrag.core.errors import ConfigError, QueryError, UnsupportedModality
 from mmrag.embed.content import Content, Picture, Role
 from mmrag.embed.mllm.options import Form, MllmOptions, Pooling, Task
 from mmrag.embed.mllm.render import render, shorten
-from mmrag.embed.mllm.texts import end_sentence, protect
+from mmrag.embed.texts import end_sentence, protect
 
 ONE, TWO = Picture(lambda: b"1"), Picture(lambda: b"2")
 SPECIALS = ("<|image_pad|>", "<|im_end|>", "<|endoftext|>", "<emb>", "[INST]")
