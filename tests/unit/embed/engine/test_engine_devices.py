@@ -1,13 +1,13 @@
 """Devices are chosen by name, and batches by what a device has."""
 
 import pytest
+import torch
 
 from mmrag.core.errors import ConfigError
 from mmrag.embed.engine.buckets import Budget
 from mmrag.embed.engine.devices import choose_budget, choose_devices, choose_threads
 from mmrag.embed.engine.options import EngineOptions
 
-torch = pytest.importorskip("torch")
 gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
+import torch
 from PIL import Image
 
 from mmrag.core.errors import SourceError
 from mmrag.embed.content import Content, Picture
 from mmrag.embed.engine.options import EngineOptions
 from mmrag.embed.engine.stream import Engine
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
 
 
 def png(width: int, height: int) -> bytes:

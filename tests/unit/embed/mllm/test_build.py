@@ -250,7 +250,6 @@ def test_a_model_that_is_not_here_says_how_to_get_it(options: MllmOptions) -> No
 
 
 def test_an_embedder_embeds_end_to_end(options: MllmOptions) -> None:
-    pytest.importorskip("mmrag.embed.engine.stream")
     embedder = build_embedder(replace(options, engine=EngineOptions(devices=("cpu",), threads=1)))
     contents = [Content((text,), "document") for text in ("a cat", "a tower in Paris", "7")]
     found = list(embedder.embed_contents(contents))

@@ -255,7 +255,6 @@ def test_what_a_recipe_writes_is_byte_exact(name: str, case: str) -> None:
 def test_the_tokenizer_sees_template_and_pictures_as_tokens_and_words_as_words(
     name: str, tiny: Callable[[str], Path]
 ) -> None:
-    pytest.importorskip("torch")
     from tokenizers import Tokenizer
 
     options = _options(name)

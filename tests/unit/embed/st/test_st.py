@@ -68,12 +68,6 @@ class TestSentenceTransformers(EmbedderContract):
     def make(self) -> LocalEmbedder:
         return make(type(self).folder)
 
-    def test_a_query_finds_the_item_with_its_words(self, embedder: LocalEmbedder) -> None:
-        pytest.skip("the tiny model's weights are random")
-
-    def test_a_picture_in_words_is_found_by_an_embedder_of_text(self, embedder: LocalEmbedder) -> None:
-        pytest.skip("the tiny model's weights are random")
-
 
 def test_vectors_are_those_of_the_library(saved: Saved) -> None:
     embedder, reference = make(saved("bert")), library(saved("bert"))
