@@ -12,7 +12,7 @@ from mmrag.core.protocols import Embedded
 from mmrag.core.types import Modality
 from mmrag.embed.centre import Centres
 from mmrag.embed.content import Content, Model
-from mmrag.embed.contents import ContentEmbedder
+from mmrag.embed.embedder import ContentEmbedder
 from mmrag.embed.engine.options import EngineOptions
 
 if TYPE_CHECKING:

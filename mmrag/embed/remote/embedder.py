@@ -11,7 +11,7 @@ from mmrag.core.identity import digest_json
 from mmrag.core.protocols import Embedded
 from mmrag.core.types import Modality
 from mmrag.embed.content import Content
-from mmrag.embed.contents import ContentEmbedder
+from mmrag.embed.embedder import ContentEmbedder
 from mmrag.embed.remote.answers import Numbers, read_vectors, to_unit
 from mmrag.embed.remote.options import OpenAiOptions
 from mmrag.embed.remote.requests import Input, guess_tokens, write_body, write_input, write_payload
