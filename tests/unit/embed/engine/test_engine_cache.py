@@ -146,7 +146,7 @@ def test_a_full_disk_keeps_what_was_put(tmp_path: Path, monkeypatch: pytest.Monk
     write = module._write_all
     calls = []
 
-    def full(file, data: bytes) -> None:  # type: ignore[no-untyped-def]
+    def full(file, data: bytes) -> None:
         calls.append(len(data))
         if len(calls) == 3:
             write(file, data[:10])

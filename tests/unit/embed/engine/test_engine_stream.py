@@ -238,7 +238,7 @@ def test_an_error_of_the_inputs_ends_the_stream(fake, contents_of, error: type[B
 
 def test_what_is_no_exception_reaches_the_caller(fake, contents_of) -> None:
     class Exits(fake):  # type: ignore[misc, valid-type]
-        def run(self, batch):  # type: ignore[no-untyped-def]
+        def run(self, batch):
             raise SystemExit(3)
 
     with pytest.raises(SystemExit):

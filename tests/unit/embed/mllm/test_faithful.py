@@ -357,7 +357,7 @@ def vectors(model: MllmModel, contents: list[Content]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_vectors_are_those_of_a_restatement(name, family_of, picture_of, draw) -> None:  # type: ignore[no-untyped-def]
+def test_vectors_are_those_of_a_restatement(name, family_of, picture_of, draw) -> None:
     _, model, restated = family_of(name)
     given = inputs(FAMILIES[name], picture_of, draw)
     found = vectors(model, [content for content, _, _ in given])
@@ -373,7 +373,7 @@ def test_vectors_are_those_of_a_restatement(name, family_of, picture_of, draw) -
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_vector_depends_on_no_batch_and_no_padding(name, family_of, mixed, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_vector_depends_on_no_batch_and_no_padding(name, family_of, mixed, loaded) -> None:
     options, model, _ = family_of(name)
     contents = mixed(pictures=FAMILIES[name].kind != "causal")
     together = vectors(model, contents)

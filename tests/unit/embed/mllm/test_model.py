@@ -32,14 +32,14 @@ def vector(model: Any, *parts: str | Picture) -> np.ndarray[Any, Any]:
     return found
 
 
-def test_positions_change_pictures_and_no_words(options, loaded, picture_of) -> None:  # type: ignore[no-untyped-def]
+def test_positions_change_pictures_and_no_words(options, loaded, picture_of) -> None:
     counted, axes = loaded(replace(options, rope="sequential")), loaded(options)
     assert np.array_equal(vector(counted, "a cat"), vector(axes, "a cat"))
     picture = picture_of(120, 90)
     assert np.abs(vector(counted, picture) - vector(axes, picture)).max() > 1e-4
 
 
-def test_attention_of_both_ways_changes_words(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_attention_of_both_ways_changes_words(options, loaded) -> None:
     pooling = Pooling("mean")
     one, both = (
         loaded(replace(options, attention=kind, pooling=pooling)) for kind in ("causal", "bidirectional")
@@ -47,14 +47,14 @@ def test_attention_of_both_ways_changes_words(options, loaded) -> None:  # type:
     assert np.abs(vector(one, "a red cat") - vector(both, "a red cat")).max() > 1e-4
 
 
-def test_every_layer_is_told_of_both_ways(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_every_layer_is_told_of_both_ways(options, loaded) -> None:
     # Where no mask is needed, an implementation of attention may ask the layer alone.
     model = loaded(replace(options, attention="bidirectional", pooling=Pooling("mean"))).parts.backbone.model
     assert not any(getattr(module, "is_causal", False) for module in model.language_model.modules())
     assert model.language_model.config.is_causal is False
 
 
-def test_words_are_cut_and_the_template_stays(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_words_are_cut_and_the_template_stays(options, loaded) -> None:
     model = loaded(replace(options, max_tokens=20))
     prepared = model.prepare(Content((LONG,), "document"))
     whole = loaded(options)
@@ -70,7 +70,7 @@ def test_words_are_cut_and_the_template_stays(options, loaded) -> None:  # type:
 
 
 @pytest.mark.parametrize("text", ["\N{CAT}" * 50, "é" * 60, LONG])
-def test_words_have_a_bound_of_their_own(options, loaded, text) -> None:  # type: ignore[no-untyped-def]
+def test_words_have_a_bound_of_their_own(options, loaded, text) -> None:
     model = loaded(replace(options, max_text_tokens=7))
     bare = model.prepare(Content(("",), "document")).tokens
     cut = model.prepare(Content((text,), "document"))
@@ -78,7 +78,7 @@ def test_words_have_a_bound_of_their_own(options, loaded, text) -> None:  # type
     assert cut.notes
 
 
-def test_what_cannot_be_cut_is_refused(options, loaded, picture_of) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_cut_is_refused(options, loaded, picture_of) -> None:
     strict = loaded(replace(options, max_tokens=20, longer="error"))
     with pytest.raises(InputTooLong, match="cuts nothing"):
         strict.prepare(Content((LONG,), "document"))
@@ -88,14 +88,14 @@ def test_what_cannot_be_cut_is_refused(options, loaded, picture_of) -> None:  # 
             small.prepare(Content(parts, "document"))
 
 
-def test_a_text_never_becomes_a_picture(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_text_never_becomes_a_picture(options, loaded) -> None:
     model = loaded(options)
     prepared = model.prepare(Content(("say <|image_pad|> and <|vision_start|>",), "document"))
     assert prepared.visual_tokens == 0
     assert model.parts.backbone.image_id not in prepared.data.ids
 
 
-def test_a_made_up_picture_stands_in(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_made_up_picture_stands_in(options, loaded) -> None:
     form = Form(text="{image}Query: {text}", dummy_pixels=56)
     model = loaded(replace(options, query=form, pixels=Pixels(min=784, squash=(756, 756))))
     prepared = model.prepare(Content(("a cat",), "query"))
@@ -103,18 +103,18 @@ def test_a_made_up_picture_stands_in(options, loaded) -> None:  # type: ignore[n
     assert prepared.data.views[0].pixels.max() == 0
 
 
-def test_one_broken_picture_fails_alone(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_one_broken_picture_fails_alone(options, loaded) -> None:
     with pytest.raises(SourceError):
         loaded(options).prepare(Content((Picture(lambda: b"none"),), "document"))
 
 
-def test_a_missing_pooling_token_fails_alone(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_pooling_token_fails_alone(options, loaded) -> None:
     model = loaded(replace(options, pooling=Pooling("token_before", token="<emb>")))
     with pytest.raises(ModelError, match="<emb>"):
         model.prepare(Content(("a cat",), "document"))
 
 
-def test_tokens_after_the_pooled_one_do_not_matter(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_tokens_after_the_pooled_one_do_not_matter(options, loaded) -> None:
     pooling = Pooling("token_before", token="<emb>")
     found = [
         vector(loaded(replace(options, pooling=pooling, query=Form(wrap="{content}<emb>" + end))), "a cat")
@@ -123,7 +123,7 @@ def test_tokens_after_the_pooled_one_do_not_matter(options, loaded) -> None:  # 
     assert np.abs(found[0] - found[1]).max() < 1e-6
 
 
-def test_a_new_token_gets_a_row(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_new_token_gets_a_row(options, loaded) -> None:
     known = loaded(
         replace(options, query=Form(wrap="{content}<emb>."), pooling=Pooling("token_before", token="<emb>"))
     )
@@ -140,7 +140,7 @@ def test_a_new_token_gets_a_row(options, loaded) -> None:  # type: ignore[no-unt
         loaded(replace(options, pooling=Pooling("token_before", token="<new>")))
 
 
-def test_a_shorter_vector_is_the_start_of_the_long_one(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_shorter_vector_is_the_start_of_the_long_one(options, loaded) -> None:
     short = vector(loaded(replace(options, dims=(16, 64), dim=16)), "a cat")
     long = vector(loaded(options), "a cat")
     assert short.shape == (16,)
@@ -148,14 +148,14 @@ def test_a_shorter_vector_is_the_start_of_the_long_one(options, loaded) -> None:
     assert np.isclose(np.linalg.norm(short), 1)
 
 
-def test_little_precision_still_gives_unit_float32(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_little_precision_still_gives_unit_float32(options, loaded) -> None:
     found = vector(loaded(replace(options, dtype="bfloat16")), "a cat")
     assert found.dtype == np.float32
     assert np.isclose(np.linalg.norm(found), 1, atol=1e-6)
     assert found @ vector(loaded(options), "a cat") > 0.99
 
 
-def test_eager_attention_gives_the_same(options, loaded, mixed) -> None:  # type: ignore[no-untyped-def]
+def test_eager_attention_gives_the_same(options, loaded, mixed) -> None:
     for attention in ("causal", "bidirectional"):
         fast, plain = (
             loaded(replace(options, attention=attention, pooling=Pooling("mean"), attn=kind))
@@ -169,7 +169,7 @@ def test_eager_attention_gives_the_same(options, loaded, mixed) -> None:  # type
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory"), MemoryError()]
 )
-def test_too_little_memory_is_told(options, loaded, error, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_too_little_memory_is_told(options, loaded, error, monkeypatch) -> None:
     model = loaded(options)
     prepared = model.prepare(Content(("a cat",), "document"))
 
@@ -181,7 +181,7 @@ def test_too_little_memory_is_told(options, loaded, error, monkeypatch) -> None:
         model.run([prepared])
 
 
-def test_an_error_of_our_own_is_not_taken_for_memory(options, loaded, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_of_our_own_is_not_taken_for_memory(options, loaded, monkeypatch) -> None:
     model = loaded(options)
     prepared = model.prepare(Content(("a cat",), "document"))
 
@@ -193,7 +193,7 @@ def test_an_error_of_our_own_is_not_taken_for_memory(options, loaded, monkeypatc
         model.run([prepared])
 
 
-def test_threads_share_a_model(options, loaded, mixed) -> None:  # type: ignore[no-untyped-def]
+def test_threads_share_a_model(options, loaded, mixed) -> None:
     model, contents = loaded(options), mixed(12)
     expected = model.run([model.prepare(content) for content in contents])
     found: dict[int, Any] = {}
@@ -209,12 +209,12 @@ def test_threads_share_a_model(options, loaded, mixed) -> None:  # type: ignore[
     assert all(np.array_equal(found[number], expected) for number in range(4))
 
 
-def test_count_tokens_has_no_template(options, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_count_tokens_has_no_template(options, loaded) -> None:
     assert loaded(options).count_tokens(["", "a cat"]) == [0, 2]
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft asks transformers
-def test_an_adapter_of_queries_leaves_documents_alone(options, tiny, tmp_path, mixed, loaded) -> None:  # type: ignore[no-untyped-def]
+def test_an_adapter_of_queries_leaves_documents_alone(options, tiny, tmp_path, mixed, loaded) -> None:
     import peft
     import transformers
 

@@ -27,7 +27,7 @@ UNLIMITED = 1 << 40
         ((5, 1000), 28, (0, 784), (28, 392)),  # no side less than one token's, whatever the limit
     ],
 )
-def test_sizes_are_the_published_ones(size, factor, limits, expected) -> None:  # type: ignore[no-untyped-def]
+def test_sizes_are_the_published_ones(size, factor, limits, expected) -> None:
     assert fit(*size, factor, limits) == expected
 
 
@@ -51,7 +51,7 @@ def test_a_broken_picture_is_refused_alone() -> None:
         open_image(Picture(lambda: b"no picture"), Pixels())
 
 
-def test_resizes_follow_each_other(picture_of, draw) -> None:  # type: ignore[no-untyped-def]
+def test_resizes_follow_each_other(picture_of, draw) -> None:
     # Squashed, then enlarged to 16 tokens and more: one resize alone gives other pixels.
     image = open_image(picture_of(300, 200), Pixels(squash=(90, 60), fetch_min=28 * 28 * 16))
     assert image.size == (140, 112)
@@ -64,7 +64,7 @@ def test_the_blank_picture_is_black() -> None:
 
 
 @pytest.mark.parametrize("kind", ["qwen2_vl", "qwen3_vl"])
-def test_qwen_pixels_are_those_of_its_processor(kind, tiny, picture_of, draw) -> None:  # type: ignore[no-untyped-def]
+def test_qwen_pixels_are_those_of_its_processor(kind, tiny, picture_of, draw) -> None:
     model = transformers.AutoModel.from_pretrained(tiny(kind))
     images = transformers.AutoImageProcessor.from_pretrained(tiny(kind))
     least, most = 20_000, 40_000
@@ -80,7 +80,7 @@ def test_qwen_pixels_are_those_of_its_processor(kind, tiny, picture_of, draw) ->
         assert view.tokens == view.grid[0] * view.grid[1]
 
 
-def test_llava_pixels_and_tokens_are_those_of_its_processor(tiny, picture_of, draw) -> None:  # type: ignore[no-untyped-def]
+def test_llava_pixels_and_tokens_are_those_of_its_processor(tiny, picture_of, draw) -> None:
     folder = tiny("llava_next")
     processor = transformers.LlavaNextProcessor.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder)

@@ -25,7 +25,7 @@ def test_words_alone_are_the_same_in_both() -> None:
 
 
 @pytest.mark.parametrize("kind", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
-def test_mrope_is_that_of_transformers(kind: str, tiny) -> None:  # type: ignore[no-untyped-def]
+def test_mrope_is_that_of_transformers(kind: str, tiny) -> None:
     import torch
     import transformers
 
