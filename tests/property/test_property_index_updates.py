@@ -71,15 +71,18 @@ def check(index, held: dict[int, np.ndarray]) -> None:
     rows = np.array(sorted(held), np.int64)
     np.testing.assert_array_equal(index.rows(), rows)
     assert len(index) == len(rows)
-    queries = drawn(40, 12345)
     vectors = np.stack([held[row] for row in rows.tolist()]) if len(rows) else np.empty((0, DIM), np.float32)
-    check_found(index.search(Embeddings.dense(queries), K), rows, queries @ vectors.T)
-    allow = rows[::7]
-    found = index.search(Embeddings.dense(queries), K, allow=np.append(allow, 10**9))
-    check_found(found, allow, queries @ vectors[::7].T)
+    # Recall is tuned to .95 on an index's own vectors, of which 40 x 10 answers stray by 1.1 %: .9 is four
+    # times that. What else lies between the vectors is found less well: .885 at worst over 220 builds.
+    own = vectors[np.random.default_rng(5).permutation(len(rows))[:40]]
+    for queries, least in ((own, 0.9), (drawn(40, 12345), 0.85)):
+        check_found(index.search(Embeddings.dense(queries), K), rows, queries @ vectors.T, least)
+        allow = rows[::7]
+        found = index.search(Embeddings.dense(queries), K, allow=np.append(allow, 10**9))
+        check_found(found, allow, queries @ vectors[::7].T, least)
 
 
-def check_found(found, rows: np.ndarray, scores: np.ndarray) -> None:
+def check_found(found, rows: np.ndarray, scores: np.ndarray, least: float) -> None:
     order = np.argsort(-scores, axis=1)[:, :K]
     shared = 0
     for i, line in enumerate(found.rows):
@@ -87,5 +90,4 @@ def check_found(found, rows: np.ndarray, scores: np.ndarray) -> None:
         assert len(np.unique(real)) == len(real) == min(K, len(rows))
         assert np.isin(real, rows).all()
         shared += len(np.intersect1d(real, rows[order[i]]))
-    # Tuned to .95 on a sample of its own vectors; these are other queries, and few.
-    assert shared >= 0.85 * order.size
+    assert shared >= least * order.size
